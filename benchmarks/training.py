@@ -1,0 +1,221 @@
+"""Training speed: Footfall's batches against a plain transformers Trainer on the same network.
+
+Both arms train the same two-tower LoRA network on the same slates with the same optimiser, batch
+size and Trainer arguments. The plain arm shuffles rows and encodes the texts of every pair, padded
+to the longest of the batch, as DataCollatorWithPadding does. Footfall keeps a slate's rows together
+and encodes each distinct text of a batch once, in chunks of like length. Texts are tokenised before
+the clock starts in both arms. The arms take turns; the first steps of each run are not counted.
+
+Run it as ``python benchmarks/training.py [--log FILE]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+
+from footfall.finetune.batches import PairTable, RowNumbers
+from footfall.finetune.click_settings import ClickSettings
+from footfall.finetune.example_table import EXAMPLE_SCHEMA, FEATURE_NAMES, Examples
+from footfall.finetune.examples import read_examples
+from footfall.finetune.network import build_network, load_tokenizer
+from footfall.finetune.standardise import Standardiser
+from footfall.finetune.training import ClickTrainer
+from footfall.simulator.log import Log
+
+SLATE = 10
+WORDS = (  # noqa: SIM905
+    "soft drinks frozen pizza cheese milk bread yogurt beef chicken salad snacks cookies crackers "
+    "soup cereal coffee tea juice water fruit vegetables pasta sauce rice beans cat dog food baby "
+    "paper towels soap shampoo candy ice cream eggs butter bacon fish deli bakery wine beer oil "
+    "premium diet classic lemon organic family size pack sliced whole fat free dark chocolate oz"
+).split()
+AGES = ("19-24", "25-34", "35-44", "45-54", "55-64", "65+")
+INCOMES = ("Under 15K", "25-34K", "35-49K", "50-74K", "75-99K", "150-174K")
+
+
+def generated(slates: int, seed: int = 0, shoppers: int = 2000, items: int = 5000) -> Examples:
+    """Browsing slates with texts as long as those of Complete Journey; items follow Zipf's law."""
+    rng = np.random.default_rng(seed)
+
+    def words(low: int, high: int) -> str:
+        return " ".join(rng.choice(WORDS, rng.integers(low, high)))
+
+    item_texts = [f"{words(3, 8)} {rng.integers(1, 64)} oz" for _ in range(items)]
+    people = [
+        f"{rng.choice(AGES)} | {rng.choice(INCOMES)} | Homeowner | 2 Adults No Kids ; "
+        + ", ".join(words(1, 3) for _ in range(5))
+        + " ; "
+        + ", ".join(item_texts[rng.integers(items)] for _ in range(6))
+        for _ in range(shoppers)
+    ]
+    popularity = 1.0 / np.arange(1, items + 1)
+    rows = slates * SLATE
+    shown = rng.choice(items, rows, p=popularity / popularity.sum())
+    who = np.repeat(rng.integers(shoppers, size=slates), SLATE)
+    labels = np.tile(np.arange(SLATE) == 0, slates)
+    search = [f"s{n // SLATE}" for n in range(rows)]
+    columns: dict[str, Any] = {
+        "example_id": [f"e{n}" for n in range(rows)],
+        "search_id": search,
+        "session_id": search,
+        "user_id": [f"u{n}" for n in who],
+        "item_id": [f"i{n}" for n in shown],
+        "query": pa.nulls(rows, pa.string()),
+        "shopper_text": [people[n] for n in who],
+        "item_text": [item_texts[n] for n in shown],
+        "label": labels,
+        "weight": np.ones(rows),
+        "sample_rate": np.ones(rows),
+        "origin": ["real"] * rows,
+        "shown_at": pa.nulls(rows, pa.timestamp("us")),
+        "position": pa.nulls(rows, pa.int32()),
+        "item_cold": np.zeros(rows, bool),
+        "user_cold": np.zeros(rows, bool),
+    }
+    columns |= {name: rng.normal(size=rows) for name in FEATURE_NAMES}
+    return Examples(pa.table({name: columns[name] for name in EXAMPLE_SCHEMA.names}))
+
+
+class Clock(TrainerCallback):
+    """Times the steps after the first few."""
+
+    def __init__(self, skipped: int) -> None:
+        self.skipped, self.begun, self.seconds = skipped, 0.0, 0.0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Note the time of a step."""
+        del args, control
+        now = time.perf_counter()
+        if state.global_step == self.skipped:
+            self.begun = now
+        self.seconds = now - self.begun
+
+
+def plain_batch(pairs: PairTable, rows: list[int]) -> dict[str, Any]:
+    """Every pair's texts, one by one, padded to the longest of the batch."""
+    chosen = np.asarray(rows)
+    places = torch.arange(len(rows))
+    chunks = [pairs.tokens.padded(side[chosen]) for side in (pairs.shopper, pairs.item)]
+    asked = pairs.asked[chosen]
+    query = places + len(rows)
+    if asked.any():
+        chunks.append(pairs.tokens.padded(pairs.query[chosen]))
+        query = places + 2 * len(rows)
+    return {
+        "chunks": chunks,
+        "query": query,
+        "shopper": places,
+        "item": places + len(rows),
+        "asked": torch.from_numpy(asked),
+        "numbers": torch.from_numpy(pairs.numbers[chosen]),
+        "targets": torch.from_numpy(pairs.targets[chosen]),
+        "weights": torch.from_numpy(pairs.weights[chosen]),
+    }
+
+
+def pairs_per_second(
+    ours: bool, pairs: PairTable, settings: ClickSettings, steps: int, folder: str
+) -> float:
+    set_seed(settings.seed)
+    network = build_network(settings, len(FEATURE_NAMES))
+    clock = Clock(skipped=2)
+    gpu = torch.cuda.is_available()
+    arguments = TrainingArguments(
+        output_dir=folder,
+        per_device_train_batch_size=settings.batch_size,
+        max_steps=steps + clock.skipped,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        use_cpu=not gpu,
+        dataloader_pin_memory=gpu,
+        seed=settings.seed,
+    )
+    if ours:
+        trainer = ClickTrainer(
+            network, arguments, settings=settings, pairs=pairs, validation=None, callbacks=[clock]
+        )
+    else:
+        trainer = Trainer(
+            model=network,
+            args=arguments,
+            data_collator=partial(plain_batch, pairs),
+            train_dataset=RowNumbers(len(pairs)),
+            callbacks=[clock],
+        )
+        trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    return steps * settings.batch_size / clock.seconds
+
+
+def read_log(path: str, label: str, slates: int) -> Examples:
+    with Log.open(path) as log:
+        moment: datetime = log.scalar("SELECT max(searched_at) FROM searches")
+        return read_examples(log, label=label, until=moment, max_slates=slates)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--log", help="a log to take slates from; without it, generated texts")
+    parser.add_argument("--label", default="purchased", choices=["purchased", "clicked"])
+    parser.add_argument("--slates", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=10, help="timed steps a run")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=60)
+    options = parser.parse_args()
+    settings = ClickSettings(batch_size=options.batch_size)
+    examples = (
+        read_log(options.log, options.label, options.slates)
+        if options.log
+        else generated(options.slates)
+    )
+    numbers = Standardiser.fit(examples).apply(examples)
+    tokenizer = load_tokenizer(settings)
+    pairs = PairTable.from_examples(examples, numbers, tokenizer, settings.max_tokens)
+    speeds: dict[str, list[float]] = {"plain Trainer": [], "Footfall": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(options.repeats):
+            for name, found in speeds.items():
+                found.append(
+                    pairs_per_second(name == "Footfall", pairs, settings, options.steps, folder)
+                )
+                print(f"{name}: {found[-1]:.1f} pairs/s", file=sys.stderr, flush=True)
+    report(speeds, pairs, settings, Path(options.log).name if options.log else "generated texts")
+
+
+def report(
+    speeds: dict[str, list[float]], pairs: PairTable, settings: ClickSettings, source: str
+) -> None:
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    lengths = pairs.tokens.lengths
+    print(
+        f"{device}, {platform.machine()}, {torch.get_num_threads()} threads, torch "
+        f"{torch.__version__}; {source}, {len(pairs)} pairs, batch {settings.batch_size}, shopper "
+        f"{lengths[pairs.shopper].mean():.0f} and item {lengths[pairs.item].mean():.0f} tokens on "
+        "average\n"
+    )
+    print("| arm | pairs a second, each run | median |\n|---|---|---:|")
+    for name, found in speeds.items():
+        print(f"| {name} | {', '.join(f'{v:.1f}' for v in found)} | {median(found):.1f} |")
+    base, ours = speeds.values()
+    print(f"\nRatio of medians: {median(ours) / median(base):.2f} (goal: 1.5)")
+
+
+if __name__ == "__main__":
+    main()

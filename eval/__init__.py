@@ -1,0 +1,30 @@
+"""Is the synthetic part true to life, and does it help: metrics, intervals, likeness, the report.
+
+``evaluate`` and ``likeness`` are here the functions; their modules are imported by full name, as
+in ``from footfall.eval.likeness import LikenessRow``.
+"""
+
+from __future__ import annotations
+
+from footfall.eval.arms import compare_arms
+from footfall.eval.evaluate import compare, evaluate
+from footfall.eval.likeness import Likeness, likeness
+from footfall.eval.metrics import METRICS
+from footfall.eval.report import ReportContent, write_report
+from footfall.eval.results import ArmComparison, Comparison, Evaluation
+from footfall.eval.sessions import collect_sessions
+
+__all__ = [
+    "METRICS",
+    "ArmComparison",
+    "Comparison",
+    "Evaluation",
+    "Likeness",
+    "ReportContent",
+    "collect_sessions",
+    "compare",
+    "compare_arms",
+    "evaluate",
+    "likeness",
+    "write_report",
+]

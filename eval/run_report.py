@@ -1,0 +1,147 @@
+"""Everything a report says about one simulated run, collected from its log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from footfall.errors import DataError
+from footfall.eval.likeness import likeness
+from footfall.eval.report import (
+    BehaviourFact,
+    CostLine,
+    Repeat,
+    ReportContent,
+    collect_rejects,
+)
+from footfall.eval.results import ArmComparison
+from footfall.eval.sessions import collect_sessions
+from footfall.simulator.behaviour import Behaviour, Rate
+from footfall.simulator.log import Log
+
+__all__ = ["describe_behaviour", "describe_run"]
+
+_CANDIDATE_CAUTIONS = {
+    "reconstructed": "What else was on the page is not in the log: candidates are reconstructed, "
+    "and every figure made from them depends on how.",
+    "sampled": "Rows without a response were sampled (the rate is kept in the log): rates per "
+    "impression are those of the sampled slates, not of everything that was on display.",
+}
+
+
+def describe_run(
+    log: Log,
+    run_id: str,
+    *,
+    title: str,
+    arms: ArmComparison | None = None,
+    sessions: int = 4,
+    splits: int = 20,
+    seed: int = 0,
+    cost: Sequence[CostLine] = (),
+    commands: Sequence[str] = (),
+    cautions: Sequence[str] = (),
+    facts: dict[str, str] | None = None,
+) -> ReportContent:
+    """Collect the sessions to read, the likeness, the fitted behaviour and how to repeat a run.
+
+    Real sessions are compared up to the time that the run could know of.
+
+    Raises
+    ------
+    DataError
+        If the log has no such run.
+    EmptyLogError
+        If the run has no sessions.
+    """
+    found = log.query("SELECT * FROM runs WHERE run_id = $run", {"run": run_id}).to_pylist()
+    if not found:
+        known = log.query("SELECT run_id FROM runs WHERE kind = 'simulate'")["run_id"].to_pylist()
+        raise DataError(
+            f"{log.path} has no run {run_id!r}.",
+            hint=f"Simulated runs: {', '.join(known) or 'none'}.",
+        )
+    run = found[0]
+    configuration = json.loads(run["configuration"] or "{}")
+    until = configuration.get("knowledge_until")
+    moment = None if until is None else datetime.fromisoformat(until)
+    behaviour = Behaviour.model_validate(configuration.get("behaviour", {}))
+    return ReportContent(
+        title=title,
+        facts=_facts(log, run, configuration) | (facts or {}),
+        sessions=collect_sessions(log, run_id, sessions, seed),
+        likeness=likeness(log, run_id, end=moment, until=moment, splits=splits, seed=seed),
+        arms=arms,
+        behaviour=describe_behaviour(behaviour),
+        rejects=collect_rejects(log),
+        cost=list(cost),
+        cautions=[*_cautions(log, run, arms), *cautions],
+        repeat=Repeat(
+            commands=list(commands),
+            seed=run["seed"],
+            versions=json.loads(run["versions"] or "{}"),
+            model=run["model"] or "",
+            model_hash=run["model_hash"] or "",
+        ),
+    )
+
+
+def describe_behaviour(behaviour: Behaviour) -> list[BehaviourFact]:
+    """The curves that shoppers followed, each with its interval and where it comes from."""
+    facts = []
+    for name, field in Behaviour.model_fields.items():
+        value = getattr(behaviour, name)
+        words = name.replace("_", " ")
+        if isinstance(value, Rate):
+            facts.append(_fact(f"{words}: {field.description or ''}", value))
+            continue
+        facts += [
+            _fact(f"{words} at position {position}", rate)
+            for position, rate in enumerate(value, start=1)
+        ]
+    return facts
+
+
+def _fact(name: str, rate: Rate) -> BehaviourFact:
+    low = high = None
+    if rate.standard_error is not None:
+        low, high = rate.value - 1.96 * rate.standard_error, rate.value + 1.96 * rate.standard_error
+    return BehaviourFact(
+        name=name, value=rate.value, low=low, high=high, source=rate.source, note=rate.note
+    )
+
+
+def _facts(log: Log, run: dict[str, Any], configuration: dict[str, Any]) -> dict[str, str]:
+    counts = {
+        table: (log.count(table, "real"), log.count(table, run["run_id"]))
+        for table in ("users", "sessions", "searches", "impressions")
+    }
+    facts = {"run": run["run_id"], "state": run["state"], "language model": run["model"] or "none"}
+    facts |= {
+        f"{table}, real and synthetic": f"{real:,} and {made:,}"
+        for table, (real, made) in counts.items()
+    }
+    facts["items"] = f"{log.count('items'):,}"
+    if configuration.get("knowledge_until"):
+        facts["simulated with the log until"] = configuration["knowledge_until"]
+    return facts
+
+
+def _cautions(log: Log, run: dict[str, Any], arms: ArmComparison | None) -> list[str]:
+    kinds = log.query("SELECT DISTINCT candidates FROM searches WHERE origin = 'real'")
+    cautions = [
+        _CANDIDATE_CAUTIONS[kind]
+        for kind in sorted(kinds["candidates"].to_pylist())
+        if kind in _CANDIDATE_CAUTIONS
+    ]
+    if run["state"] != "finished":
+        cautions.append(f"The run is {run['state']}: not all sessions were simulated.")
+    if arms is not None:
+        seeds = min(evaluation.seeds for evaluation in arms.evaluations.values())
+        if seeds < 5:
+            cautions.append(
+                f"Every arm was trained with {seeds} seed(s); a claim of a lift needs at least 5."
+            )
+    return cautions

@@ -1,0 +1,56 @@
+"""Training examples from the log, fusion of real and synthetic rows, the click-through classifier.
+
+Nothing heavy is imported here: names are loaded when they are first used. Fusion is called as
+``footfall.finetune.fuse.fuse``; a function exported here would hide its own module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from footfall.exports import lazy_exports
+
+if TYPE_CHECKING:
+    from footfall.finetune.alpha import AlphaChoice, choose_alpha, validation_log_loss
+    from footfall.finetune.click_model import ClickModel
+    from footfall.finetune.click_settings import ClickSettings
+    from footfall.finetune.controls import oversample_real, random_pairs
+    from footfall.finetune.example_files import load_examples, save_examples
+    from footfall.finetune.example_table import FEATURE_NAMES, Examples
+    from footfall.finetune.examples import read_examples
+    from footfall.finetune.fusion_settings import FusionSettings
+
+__all__ = [
+    "FEATURE_NAMES",
+    "AlphaChoice",
+    "ClickModel",
+    "ClickSettings",
+    "Examples",
+    "FusionSettings",
+    "choose_alpha",
+    "load_examples",
+    "oversample_real",
+    "random_pairs",
+    "read_examples",
+    "save_examples",
+    "validation_log_loss",
+]
+
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "FEATURE_NAMES": "example_table",
+        "AlphaChoice": "alpha",
+        "ClickModel": "click_model",
+        "ClickSettings": "click_settings",
+        "Examples": "example_table",
+        "FusionSettings": "fusion_settings",
+        "choose_alpha": "alpha",
+        "load_examples": "example_files",
+        "oversample_real": "controls",
+        "random_pairs": "controls",
+        "read_examples": "examples",
+        "save_examples": "example_files",
+        "validation_log_loss": "alpha",
+    },
+)

@@ -1,0 +1,66 @@
+"""Settings of the click-through classifier."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from footfall.models import MINILM
+
+__all__ = ["ClickSettings"]
+
+
+class ClickSettings(BaseModel):
+    """Everything that decides what a training run gives, apart from the data."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    encoder: str = Field(MINILM, min_length=1, description="Text encoder: bundled name or folder.")
+    tuning: Literal["lora", "full"] = Field(
+        "lora", description="What of the encoder is trained: low-rank adapters or every weight."
+    )
+    lora_rank: int = Field(8, ge=1, le=256, description="Rank of the low-rank adapters.")
+    lora_alpha: float = Field(16.0, gt=0.0, description="Adapter output is scaled by alpha / rank.")
+    lora_targets: Literal["attention", "all"] = Field(
+        "attention", description="Adapted layers: query and value, or all linear layers."
+    )
+    dropout: float = Field(0.05, ge=0.0, lt=1.0, description="Dropout before the adapters.")
+    max_tokens: int = Field(
+        64, ge=8, le=512, description="Longest text in tokens; longer texts are cut."
+    )
+    head_hidden: int = Field(
+        0, ge=0, le=1024, description="Width of a hidden layer over the numbers; 0 is linear."
+    )
+    warm_start_rows: int = Field(
+        2000,
+        ge=0,
+        description="Training rows on which scale, bias and numbers are fitted before training; "
+        "0 starts at the zero-shot ranking.",
+    )
+    batch_size: int = Field(64, ge=1, description="Rows in a training step.")
+    epochs: float = Field(1.0, gt=0.0, description="Passes over the training rows.")
+    max_steps: int = Field(0, ge=0, description="Most training steps; 0 leaves it to epochs.")
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="Optimiser.")
+    learning_rate: float = Field(5e-4, gt=0.0, description="Peak learning rate of the encoder.")
+    head_learning_rate: float = Field(
+        1e-2, gt=0.0, description="Peak learning rate of scale, bias and numbers."
+    )
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        "linear", description="Course of the learning rates after the warm-up."
+    )
+    warmup_share: float = Field(
+        0.1, ge=0.0, lt=1.0, description="Share of the steps in which the rates rise from zero."
+    )
+    weight_decay: float = Field(0.01, ge=0.0, description="Weight decay of the encoder's weights.")
+    evaluations: int = Field(
+        5, ge=1, description="How often validation log loss is taken and a checkpoint written."
+    )
+    patience: int = Field(
+        2, ge=1, description="Evaluations without improvement after which training stops."
+    )
+    device: Literal["auto", "cpu"] = Field(
+        "auto", description="auto uses a GPU where there is one."
+    )
+    report_to: str = Field("none", description="Tracker known to transformers, such as wandb.")
+    seed: int = Field(0, ge=0, description="Seed of adapters, dropout and the order of slates.")

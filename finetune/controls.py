@@ -1,0 +1,96 @@
+"""Equal-volume controls: what as many extra rows give without a language model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from footfall.errors import EmptyLogError, SettingError
+from footfall.finetune.example_table import EXAMPLE_SCHEMA, Examples
+
+__all__ = ["oversample_real", "random_pairs"]
+
+_OF_SHOPPER = ("user_id", "session_id", "query", "shopper_text", "user_cold", "has_query")
+
+
+def oversample_real(real: Examples, count: int, seed: int) -> Examples:
+    """``count`` more rows: whole real slates drawn again, the last one cut to fit.
+
+    The copies have ids of their own and the origin ``control:oversample``. Join them by
+    :meth:`Examples.concat`; ``fuse`` would drop them as duplicates.
+
+    Raises
+    ------
+    EmptyLogError
+        If there are no real rows.
+    SettingError
+        If ``count`` is negative.
+    """
+    _check(real, count)
+    rng = np.random.default_rng(seed)
+    slates = real.slate_numbers()
+    order = np.argsort(slates, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(slates[order]) > 0])
+    sizes = np.diff(np.r_[starts, len(order)])
+    drawn = rng.integers(len(sizes), size=int(np.ceil(count / sizes.min())))
+    lengths = sizes[drawn]
+    ends = np.cumsum(lengths)
+    places = np.arange(ends[-1] if len(ends) else 0)
+    copy = np.repeat(np.arange(len(drawn)), lengths)
+    within = places - np.repeat(ends - lengths, lengths)
+    rows = order[np.repeat(starts[drawn], lengths) + within][:count]
+    return _renamed(real.take(rows), copy[:count], "control:oversample")
+
+
+def random_pairs(real: Examples, count: int, seed: int) -> Examples:
+    """``count`` rows of a random shopper and a random item, labelled at the real response rate.
+
+    Shopper, query and session come from one real row, item and its features from another, and
+    ``category_affinity`` from a third, which is what pairs without a reason look like. The origin
+    is ``control:random``; the labels are drawn, so there is nothing in them to learn.
+
+    Raises
+    ------
+    EmptyLogError
+        If there are no real rows.
+    SettingError
+        If ``count`` is negative.
+    """
+    _check(real, count)
+    rng = np.random.default_rng(seed)
+    shoppers, items, affinities = rng.integers(len(real), size=(3, count))
+    labels = rng.random(count) < np.average(real.labels, weights=real.weights)
+    pairs = real.take(items)
+    chosen = real.take(shoppers).table
+    for name in _OF_SHOPPER:
+        pairs = pairs.with_column(name, chosen[name].combine_chunks())
+    pairs = pairs.with_column("category_affinity", real.column("category_affinity")[affinities])
+    # A slate keeps the usual number of rows, so that it is judged like the others.
+    size = max(1, round(len(real) / (int(real.slate_numbers().max()) + 1)))
+    pairs = pairs.with_column("label", labels).with_column("weight", np.ones(count))
+    return _renamed(pairs, np.arange(count) // size, "control:random")
+
+
+def _check(real: Examples, count: int) -> None:
+    if not len(real):
+        raise EmptyLogError("There are no real examples to make controls of.")
+    if count < 0:
+        raise SettingError(f"count: {count} is negative.")
+
+
+def _renamed(examples: Examples, slates: np.ndarray[Any, Any], origin: str) -> Examples:
+    """New ids, so that no row of a control passes for a real one."""
+    numbers = slates.astype(str).astype(object)
+    searches = np.char.add(f"{origin}/", numbers.astype(str)).astype(object)
+    rows = np.arange(len(examples)).astype(str)
+    ids = np.char.add(f"{origin}/row/", rows).astype(object)
+    table = examples.table
+    for name, values in (
+        ("search_id", pa.array(searches, pa.string())),
+        ("example_id", pa.array(ids, pa.string())),
+        ("origin", pa.array([origin] * len(examples), pa.string())),
+    ):
+        table = table.set_column(EXAMPLE_SCHEMA.get_field_index(name), name, values)
+    return Examples(table)

@@ -1,0 +1,284 @@
+"""Reads impressions of a log as training examples, without looking past the training part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from footfall.errors import DataError, EmptyLogError, NoResponseError, SettingError
+from footfall.finetune.example_table import EXAMPLE_SCHEMA, Examples
+from footfall.finetune.item_features import item_features
+from footfall.finetune.shopper_features import category_affinity, describe_shoppers, user_warmth
+from footfall.simulator.schema import ORIGIN_REAL
+
+if TYPE_CHECKING:
+    from footfall.simulator.log import Log
+
+__all__ = ["read_examples"]
+
+Label = Literal["purchased", "clicked"]
+
+# The time of a slate is the same for all its rows, so that no boundary cuts a slate.
+_SLATES = """
+SELECT i.search_id, any_value(s.session_id) AS session_id, any_value(e.user_id) AS user_id,
+       any_value(s.query) AS query, any_value(s.origin) AS origin,
+       coalesce(any_value(s.searched_at), any_value(e.started_at), min(i.shown_at)) AS slate_at
+FROM impressions i
+JOIN searches s ON s.search_id = i.search_id
+JOIN sessions e ON e.session_id = s.session_id
+WHERE i.{label} IS NOT NULL AND s.origin IN (SELECT origin FROM chosen_origins)
+GROUP BY i.search_id
+HAVING ($start::TIMESTAMP IS NULL OR slate_at >= $start::TIMESTAMP)
+   AND ($end::TIMESTAMP IS NULL OR slate_at < $end::TIMESTAMP)
+"""
+
+_ROWS = """
+SELECT i.search_id, s.session_id, s.user_id, i.item_id, nullif(trim(s.query), '') AS query,
+       i.{label} AS label, i.sample_rate, s.origin, coalesce(i.shown_at, s.slate_at) AS shown_at,
+       s.slate_at, i.position,
+       row_number() OVER (PARTITION BY i.search_id, i.item_id ORDER BY i.position, i.score) AS copy
+FROM impressions i JOIN slates s ON s.search_id = i.search_id
+WHERE i.{label} IS NOT NULL
+"""
+
+# The latest snapshot not after the slate; synthetic slates know what their run could know.
+_PLACED = """
+SELECT r.*, CASE WHEN r.origin <> 'real' OR r.slate_at IS NULL THEN l.snapshot
+                 ELSE (SELECT coalesce(max(k.snapshot), 0) FROM snapshots k
+                       WHERE k.known_at <= r.slate_at) END AS snapshot
+FROM rows_read r, (SELECT max(snapshot) AS snapshot FROM snapshots) l
+"""
+
+_JOINED = """
+SELECT r.search_id || '/' || r.item_id || CASE WHEN r.copy > 1 THEN '#' || r.copy ELSE '' END
+         AS example_id,
+       r.search_id, r.session_id, r.user_id, r.item_id, r.query,
+       coalesce(h.shopper_text, '') AS shopper_text, f.item_text, r.label,
+       1.0 AS weight, r.sample_rate, r.origin, r.shown_at, r.position,
+       f.price_log, f.price_vs_category, f.popularity_log, f.category_popularity_log,
+       coalesce(a.category_affinity, 0.0) AS category_affinity,
+       CASE WHEN r.query IS NULL THEN 0.0 ELSE 1.0 END AS has_query,
+       f.item_cold, coalesce(w.user_cold, true) AS user_cold
+FROM placed r
+JOIN item_rows f ON f.item_id = r.item_id AND f.snapshot = r.snapshot
+LEFT JOIN shoppers h ON h.user_id = r.user_id AND h.snapshot = r.snapshot
+LEFT JOIN affinities a
+  ON a.user_id = r.user_id AND a.item_id = r.item_id AND a.snapshot = r.snapshot
+LEFT JOIN warmth w ON w.user_id = r.user_id
+ORDER BY r.slate_at NULLS LAST, r.search_id, r.position NULLS LAST, example_id
+"""
+
+
+def read_examples(
+    log: Log,
+    *,
+    label: Label = "purchased",
+    start: datetime | None = None,
+    end: datetime | None = None,
+    until: datetime,
+    origins: Sequence[str] = (ORIGIN_REAL,),
+    max_slates: int | None = None,
+    seed: int = 0,
+    snapshots: int = 8,
+    allow_unknown_knowledge: bool = False,
+) -> Examples:
+    """Impressions with their response as examples.
+
+    Nothing after ``until`` (the end of the training part) enters a feature, wherever the example
+    itself lies. A real example before ``until`` is described as of the latest of ``snapshots``
+    moments not after its own slate, so that its own response is in none of its features; one
+    after ``until``, or without a time, as of ``until``: a shopper's later history is not followed.
+    Synthetic examples are described by their persona and by the items as of ``until``.
+
+    Parameters
+    ----------
+    log:
+        An open log.
+    label:
+        Response to learn: ``purchased`` or ``clicked``. Rows where it is null are skipped.
+    start, end:
+        Slates from ``start`` on and before ``end``; slates without any time are only read when
+        neither is given. Times without zone are UTC.
+    until:
+        End of the training part, exclusive.
+    origins:
+        ``real`` and run ids.
+    max_slates:
+        Most searches read. A seeded hash of the session id chooses; searches stay whole, and so do
+        sessions, except that the last one may be cut between searches.
+    seed:
+        Seed of that choice.
+    snapshots:
+        How many moments before ``until`` features are computed for.
+    allow_unknown_knowledge:
+        Accept runs whose configuration does not say what they have seen.
+
+    Returns
+    -------
+    footfall.finetune.example_table.Examples
+    --------
+        Ordered by time, then search. ``item_cold`` and ``user_cold``: no purchase or click in the
+        real log before ``until``. Each row has weight 1.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+    EmptyLogError
+        If no slate matches.
+    NoResponseError
+        If the log has slates but records no such response.
+    DataError
+        If a run is unknown, or has or may have seen data after ``until``; or if a slate shows an
+        item that ``items`` lacks.
+    """
+    _check(label, origins, max_slates, snapshots)
+    moments = {
+        "start": None if start is None else _plain(start),
+        "end": None if end is None else _plain(end),
+    }
+    known_until = _plain(until)
+    chosen = pa.table({"origin": pa.array(list(dict.fromkeys(origins)), pa.string())})
+    check_knowledge(log, chosen, known_until, allow_unknown=allow_unknown_knowledge)
+    slates = log.query(_SLATES.format(label=label), moments, chosen_origins=chosen)
+    if max_slates is not None:
+        slates = log.query(
+            # By session, so that sessions stay as long as they were (but for the last one).
+            "SELECT * FROM slates ORDER BY md5($seed || '/' || session_id), search_id LIMIT $count",
+            {"seed": str(seed), "count": max_slates},
+            slates=slates,
+        )
+    if not slates.num_rows:
+        _complain_empty(log, label, chosen)
+    read = log.query(_ROWS.format(label=label), slates=slates)
+    times = _snapshot_times(slates, known_until, snapshots)
+    placed = log.query(_PLACED, rows_read=read, snapshots=times)
+    return _join(log, placed, times, known_until)
+
+
+def check_knowledge(
+    log: Log, origins: pa.Table, until: datetime, *, allow_unknown: bool = False
+) -> None:
+    """Refuse runs that have seen the log after ``until``.
+
+    A run says what it has seen by ``knowledge_until`` (ISO 8601) in its configuration.
+
+    Raises
+    ------
+    DataError
+        If a run is unknown, says nothing, or has seen later data.
+    """
+    runs = log.query(
+        "SELECT c.origin, r.run_id, r.configuration FROM chosen_origins c "
+        "LEFT JOIN runs r ON r.run_id = c.origin WHERE c.origin <> 'real' ORDER BY 1",
+        chosen_origins=origins,
+    ).to_pylist()
+    for run in runs:
+        name = run["origin"]
+        if run["run_id"] is None:
+            raise DataError(
+                f"The log has no run {name!r}.", hint="List the runs with `footfall runs`."
+            )
+        said = json.loads(run["configuration"] or "{}").get("knowledge_until")
+        if said is None and not allow_unknown:
+            raise DataError(
+                f"The configuration of run {name!r} does not say what it has seen "
+                "(knowledge_until), so its rows may carry the test part into training.",
+                hint="Simulate again, or pass allow_unknown_knowledge=True if you know better.",
+            )
+        if said is not None and _moment(name, said) > until:
+            raise DataError(
+                f"Run {name!r} has seen the log until {said}, later than the end of the training "
+                f"part, {until.isoformat()}.",
+                hint="Simulate again with an earlier end of the training part.",
+            )
+
+
+def _moment(run: str, text: object) -> datetime:
+    try:
+        return _plain(datetime.fromisoformat(str(text)))
+    except ValueError as error:
+        raise DataError(
+            f"Run {run!r}, configuration, knowledge_until: {text!r} is not an ISO 8601 time."
+        ) from error
+
+
+def _plain(moment: datetime) -> datetime:
+    """UTC without zone, as the log holds times."""
+    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _check(label: str, origins: Sequence[str], max_slates: int | None, snapshots: int) -> None:
+    if label not in {"purchased", "clicked"}:
+        raise SettingError(f"label: {label!r} is unknown.", hint="Use 'purchased' or 'clicked'.")
+    if isinstance(origins, str) or not origins:
+        raise SettingError("origins: give at least one of 'real' and run ids, as a list.")
+    if max_slates is not None and max_slates < 1:
+        raise SettingError(f"max_slates: {max_slates} is below 1.")
+    if snapshots < 1:
+        raise SettingError(f"snapshots: {snapshots} is below 1.")
+
+
+def _complain_empty(log: Log, label: str, origins: pa.Table) -> None:
+    counts = log.query(
+        f"SELECT count(*) AS rows, count(i.{label}) AS known FROM impressions i "
+        "JOIN searches s USING (search_id) WHERE s.origin IN (SELECT origin FROM chosen_origins)",
+        chosen_origins=origins,
+    ).to_pylist()[0]
+    names = ", ".join(origins["origin"].to_pylist())
+    if counts["rows"] and not counts["known"]:
+        other = "clicked" if label == "purchased" else "purchased"
+        raise NoResponseError(
+            f"The log of {names} has {counts['rows']} impressions, and impressions.{label} is "
+            "null in all of them.",
+            hint=f"Try label={other!r}.",
+        )
+    raise EmptyLogError(
+        f"No slate of {names} lies in the chosen time.",
+        hint="Check start and end, or see what the log holds with `footfall log`.",
+    )
+
+
+def _snapshot_times(slates: pa.Table, until: datetime, count: int) -> pa.Table:
+    """Moments at equal shares of the real slates before ``until``, then ``until`` itself."""
+    real = slates["slate_at"].filter(pa.array(slates["origin"].to_numpy() == ORIGIN_REAL))
+    times = real.drop_null().to_numpy().astype("datetime64[us]").astype(np.int64)
+    end = np.datetime64(until, "us").astype(np.int64)
+    times = times[times < end]
+    moments = (
+        np.unique(np.quantile(times, np.arange(count) / count, method="lower"))
+        if len(times)
+        else np.zeros(0, np.int64)
+    )
+    known = np.append(moments, end).astype("datetime64[us]")
+    return pa.table(
+        {
+            "snapshot": pa.array(np.arange(len(known)), pa.int32()),
+            "known_at": pa.array(known, pa.timestamp("us")),
+        }
+    )
+
+
+def _join(log: Log, placed: pa.Table, times: pa.Table, until: datetime) -> Examples:
+    items = item_features(log, placed, times, until)
+    shoppers, interests = describe_shoppers(log, placed, times, until)
+    table = log.query(
+        _JOINED,
+        placed=placed,
+        item_rows=items,
+        shoppers=shoppers,
+        affinities=category_affinity(log, placed, interests),
+        warmth=user_warmth(log, placed, until),
+    )
+    if table.num_rows != placed.num_rows:
+        raise DataError(
+            f"{placed.num_rows - table.num_rows} impressions show items that the table items "
+            "lacks.",
+            hint="Check the log with `footfall check`.",
+        )
+    return Examples(table.select(EXAMPLE_SCHEMA.names))

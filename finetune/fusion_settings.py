@@ -1,0 +1,62 @@
+"""Settings of the fusion of real and synthetic examples."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["FusionSettings", "Strategy"]
+
+Strategy = Literal["by_time", "by_feature", "by_behaviour", "by_diversity", "all"]
+
+
+class FusionSettings(BaseModel):
+    """How synthetic examples are chosen and weighed beside real ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    strategy: Strategy = Field(
+        "all", description="Rule that chooses or weighs synthetic rows; all applies the four."
+    )
+    alpha: float = Field(
+        0.5,
+        ge=0.0,
+        le=10.0,
+        description="Weight of a synthetic row beside a real row of weight 1; 0 drops them all.",
+    )
+    max_share: float = Field(
+        0.5, ge=0.0, lt=1.0, description="Largest share of synthetic rows among all rows."
+    )
+    drop_duplicates: bool = Field(
+        True, description="Whether near-duplicate synthetic rows are merged or dropped."
+    )
+    half_life_days: float = Field(
+        90.0, gt=0.0, description="Age in days at which a real row weighs half (by_time)."
+    )
+    max_feature_weight: float = Field(
+        5.0, ge=1.0, description="Largest density ratio; its inverse is the smallest (by_feature)."
+    )
+    behaviour_low: float = Field(
+        0.01, ge=0.0, lt=0.5, description="Lower quantile of real sessions kept (by_behaviour)."
+    )
+    behaviour_high: float = Field(
+        0.99, gt=0.5, le=1.0, description="Upper quantile of real sessions kept (by_behaviour)."
+    )
+    keep_share: float = Field(
+        0.8,
+        gt=0.0,
+        le=1.0,
+        description="Share of synthetic slates kept, newest words first (by_diversity).",
+    )
+    seed: int = Field(0, ge=0, description="Seed of the order in which slates are considered.")
+
+    @model_validator(mode="after")
+    def _check_range(self) -> FusionSettings:
+        if self.behaviour_low >= self.behaviour_high:
+            raise ValueError("behaviour_low must be below behaviour_high")
+        return self
+
+    def uses(self, strategy: Strategy) -> bool:
+        """Whether a strategy is part of this fusion."""
+        return self.strategy in {strategy, "all"}

@@ -1,0 +1,76 @@
+"""The card that is saved beside a model: what it was trained on and how well it did."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from footfall.finetune.example_table import Examples
+
+__all__ = ["card_text", "describe_examples", "library_versions"]
+
+
+def describe_examples(examples: Examples) -> dict[str, Any]:
+    """Counts of rows, slates, shoppers and items, and by origin rows, responses and weight."""
+    origins = examples.column("origin").astype(str)
+    by_origin = {}
+    for origin in np.unique(origins):
+        rows = origins == origin
+        by_origin[str(origin)] = {
+            "rows": int(rows.sum()),
+            "responses": int(examples.labels[rows].sum()),
+            "weight": round(float(examples.weights[rows].sum()), 3),
+        }
+    counts = {
+        name: len(np.unique(examples.column(column).astype(str)))
+        for name, column in (("slates", "search_id"), ("shoppers", "user_id"), ("items", "item_id"))
+    }
+    return {"rows": len(examples), **counts, "origins": by_origin}
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    versions = {"python": platform.python_version()}
+    for name in ("footfall", "torch", "transformers", "peft", "accelerate"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def card_text(card: dict[str, Any]) -> str:
+    """The card as Markdown."""
+    settings, training = card.get("settings", {}), card.get("training", {})
+    lines = [
+        "# Click-through classifier",
+        "",
+        "Probability that a shopper responds to an item shown, made with Footfall. Load it with",
+        "`footfall.finetune.ClickModel.load(folder)`.",
+        "",
+        f"* encoder: {settings.get('encoder')}, tuning: {settings.get('tuning')}",
+        f"* seed: {settings.get('seed')}",
+        f"* steps: {training.get('steps')} of {training.get('planned_steps')}; weights kept: "
+        f"{training.get('kept')}",
+        f"* validation log loss: {_number(training.get('start_log_loss'))} at the start, "
+        f"{_number(training.get('best_log_loss'))} at the best",
+        f"* speed: {training.get('pairs_per_second')} pairs a second",
+        "",
+        "| part | origin | rows | responses | weight |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for part in ("training_rows", "validation_rows"):
+        for origin, counts in ((card.get(part) or {}).get("origins", {})).items():
+            lines.append(
+                f"| {part.removesuffix('_rows')} | {origin} | {counts['rows']} | "
+                f"{counts['responses']} | {counts['weight']:g} |"
+            )
+    lines += ["", "Versions: " + ", ".join(f"{k} {v}" for k, v in card.get("versions", {}).items())]
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4f}"

@@ -1,0 +1,67 @@
+"""Numeric features on one scale, with the training rows' mean and spread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from footfall.errors import DataError
+from footfall.finetune.example_table import FEATURE_NAMES, Examples
+
+__all__ = ["Standardiser"]
+
+#: Standardised values beyond this are cut, so that one odd price does not decide alone.
+_LIMIT = 8.0
+
+
+class Standardiser(BaseModel):
+    """Mean and spread of each numeric feature on the training rows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    names: tuple[str, ...] = Field(description="Features, in order.")
+    mean: tuple[float, ...] = Field(description="Mean of each feature.")
+    spread: tuple[float, ...] = Field(description="Standard deviation of each; 1 where constant.")
+
+    @classmethod
+    def fit(cls, examples: Examples) -> Standardiser:
+        """Mean and standard deviation over the rows.
+
+        Raises
+        ------
+        DataError
+            If a value is not finite.
+        """
+        values = _finite(examples)
+        spread = values.std(0)
+        return cls(
+            names=FEATURE_NAMES,
+            mean=tuple(map(float, values.mean(0))),
+            spread=tuple(float(s) if s > 1e-9 else 1.0 for s in spread),
+        )
+
+    def apply(self, examples: Examples) -> np.ndarray[Any, Any]:
+        """Standardised features, float32, shape (rows, features).
+
+        Raises
+        ------
+        DataError
+            If a value is not finite.
+        """
+        scaled = (_finite(examples) - np.asarray(self.mean)) / np.asarray(self.spread)
+        limited: np.ndarray[Any, Any] = np.clip(scaled, -_LIMIT, _LIMIT)
+        return limited.astype(np.float32)
+
+
+def _finite(examples: Examples) -> np.ndarray[Any, Any]:
+    values = examples.features
+    bad = ~np.isfinite(values)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise DataError(
+            f"Example {examples.column('example_id')[row]!r}: the feature "
+            f"{FEATURE_NAMES[column]} is not a finite number."
+        )
+    return values

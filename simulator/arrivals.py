@@ -1,0 +1,78 @@
+"""When shoppers come: by the hours of the week in which the real log has sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+from footfall.errors import EmptyLogError
+from footfall.simulator.log import Log
+
+__all__ = ["Arrivals"]
+
+_HOURS_PER_WEEK = 168
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Draws start times in the last weeks before ``until``.
+
+    ``hours`` has shape (168,): the share of real sessions that start in each hour of the week,
+    hour 0 beginning on Monday at midnight.
+    """
+
+    until: datetime
+    weeks: float
+    hours: npt.NDArray[np.float64]
+
+    @classmethod
+    def from_log(cls, log: Log, *, until: datetime | None, weeks: float) -> Arrivals:
+        """Fit on the real sessions before ``until`` (default: the last one).
+
+        Raises
+        ------
+        EmptyLogError
+            If neither ``until`` nor a real session tells the time.
+        """
+        rows = log.query(
+            """
+            SELECT 24 * (isodow(started_at) - 1) + hour(started_at) AS hour, count(*) AS sessions,
+                   max(started_at) AS latest
+            FROM sessions
+            WHERE origin = 'real' AND started_at IS NOT NULL
+              AND ($until IS NULL OR started_at < $until)
+            GROUP BY 1
+            """,
+            {"until": until},
+        ).to_pylist()
+        if until is None:
+            if not rows:
+                raise EmptyLogError(
+                    f"{log.path}: there is no real session, so no time to simulate in.",
+                    hint="Ingest a log first, or set `until`.",
+                )
+            until = max(row["latest"] for row in rows)
+        hours = np.ones(_HOURS_PER_WEEK)
+        for row in rows:
+            hours[int(row["hour"])] += float(row["sessions"])
+        return cls(until, weeks, hours / hours.sum())
+
+    def draw(self, rng: np.random.Generator) -> datetime:
+        """One start time before ``until``, to the second."""
+        first = self.until - timedelta(weeks=self.weeks)
+        while True:
+            week = first + timedelta(days=7 * int(rng.integers(max(1, int(np.ceil(self.weeks))))))
+            monday = datetime.combine(week.date(), datetime.min.time()) - timedelta(
+                days=week.weekday()
+            )
+            hour = int(rng.choice(_HOURS_PER_WEEK, p=self.hours))
+            second = int(rng.integers(3600))
+            moment = monday + timedelta(hours=hour, seconds=second)
+            if moment < first:
+                moment += timedelta(days=7)
+            # Visits last minutes: an hour's margin keeps them whole before `until`.
+            if first <= moment < self.until - timedelta(hours=1):
+                return moment

@@ -1,0 +1,162 @@
+"""Scoring real slates with the engine, so that the click curve is fitted on real responses."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from footfall.personas.fit import describe_users
+from footfall.personas.persona import Persona
+from footfall.progress import track
+from footfall.simulator.affinity import affinities
+from footfall.simulator.behaviour import Behaviour, centred
+from footfall.simulator.behaviour_fit import FitData, fit_behaviour
+from footfall.simulator.catalog import Catalog
+from footfall.simulator.engines.protocol import ChoiceAnswer, ChoiceRequest, Engine, ask
+from footfall.simulator.histories import read_demographics, read_histories
+from footfall.simulator.log import Log
+from footfall.simulator.prompts import PromptBook
+from footfall.simulator.shopper import log_odds
+
+__all__ = ["calibrate", "read_slates"]
+
+
+def read_slates(
+    log: Log, *, count: int, until: datetime | None = None, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Up to ``count`` real slates before ``until``, chosen by a seeded hash of their id.
+
+    Each has ``user_id``, ``query`` and, as lists in one order, ``item_ids``, ``positions`` and
+    ``responses`` (clicked where the log has clicks, purchased otherwise).
+    """
+    slates: list[dict[str, Any]] = log.query(
+        """
+        WITH clicks AS (
+            SELECT count(*) FILTER (clicked) > 0 AS recorded FROM impressions
+            WHERE origin = 'real' AND ($until IS NULL OR shown_at < $until)
+        ), chosen AS (
+            SELECT search_id, session_id, query FROM searches
+            WHERE origin = 'real' AND ($until IS NULL OR searched_at < $until)
+            ORDER BY hash(search_id || $seed), search_id LIMIT $count
+        )
+        SELECT user_id, query, list(item_id ORDER BY item_id) AS item_ids,
+               list(position ORDER BY item_id) AS positions,
+               list(response ORDER BY item_id) AS responses
+        FROM (
+            SELECT chosen.search_id, sessions.user_id, chosen.query, item_id, position,
+                   CASE WHEN recorded THEN clicked ELSE purchased END AS response
+            FROM chosen JOIN sessions USING (session_id) JOIN impressions USING (search_id)
+            CROSS JOIN clicks
+        )
+        WHERE response IS NOT NULL
+        GROUP BY search_id, user_id, query ORDER BY search_id
+        """,
+        {"until": until, "seed": str(seed), "count": count},
+    ).to_pylist()
+    return slates
+
+
+def calibrate(
+    log: Log,
+    catalog: Catalog,
+    engine: Engine,
+    prompts: PromptBook,
+    *,
+    until: datetime | None = None,
+    scored_slates: int = 40,
+    slates: int = 2000,
+    page_size: int = 10,
+    seed: int = 0,
+) -> Behaviour:
+    """Fit the behaviour on ``slates`` real slates, of which the engine scores ``scored_slates``.
+
+    Raises
+    ------
+    NoResponseError
+        If the log records neither clicks nor purchases before ``until``.
+    """
+    chosen = read_slates(log, count=max(slates, scored_slates), until=until, seed=seed)
+    histories = read_histories(log, until=until)
+    people = _describe(histories, read_demographics(log), chosen)
+    scores = _score(chosen[:scored_slates], people, catalog, engine, prompts)
+    columns: dict[str, list[float]] = {
+        name: [] for name in ("response", "position", "preference", "affinity")
+    }
+    for index, slate in enumerate(chosen):
+        rows = catalog.rows(slate["item_ids"]).to_pylist()
+        by_id = {row["item_id"]: row for row in rows}
+        known = [by_id.get(item_id, {}) for item_id in slate["item_ids"]]
+        persona = people.get(slate["user_id"]) or _stranger(slate["user_id"])
+        affinity = affinities(
+            persona, [row.get("category") for row in known], [row.get("price") for row in known]
+        )
+        preference = scores.get(index, np.zeros(len(known)))
+        columns["response"] += [float(value) for value in slate["responses"]]
+        columns["position"] += [
+            float("nan") if value is None else float(value) for value in slate["positions"]
+        ]
+        columns["preference"] += list(centred(np.asarray(preference, dtype=np.float64)))
+        columns["affinity"] += list(centred(affinity))
+    data = FitData(**{name: np.asarray(values) for name, values in columns.items()})
+    return fit_behaviour(log, data, until=until, page_size=page_size)
+
+
+def _describe(
+    histories: pa.Table, demographics: pa.Table | None, slates: list[dict[str, Any]]
+) -> dict[str, Persona]:
+    if histories.num_rows == 0:
+        return {}
+    wanted = pa.array(sorted({slate["user_id"] for slate in slates}), pa.string())
+    mask = pa.compute.is_in(histories["user_id"], value_set=wanted)
+    histories = histories.filter(mask)
+    if histories.num_rows == 0:
+        return {}
+    if demographics is not None:
+        demographics = demographics.filter(
+            pa.compute.is_in(demographics["user_id"], value_set=wanted)
+        )
+    return {persona.persona_id: persona for persona in describe_users(histories, demographics)}
+
+
+def _stranger(user_id: str) -> Persona:
+    return Persona(persona_id=user_id or "stranger")
+
+
+def _score(
+    slates: list[dict[str, Any]],
+    people: dict[str, Persona],
+    catalog: Catalog,
+    engine: Engine,
+    prompts: PromptBook,
+) -> dict[int, np.ndarray[Any, np.dtype[np.float64]]]:
+    """The engine's log-odds by slate index; not-a-number where an answer was unusable."""
+    scores: dict[int, np.ndarray[Any, np.dtype[np.float64]]] = {}
+    with track("Calibrating on real slates", total=len(slates)) as progress:
+        for start in range(0, len(slates), 8):
+            block = range(start, min(start + 8, len(slates)))
+            requests, sizes = [], []
+            for index in block:
+                slate = slates[index]
+                texts = _texts(catalog, slate["item_ids"])
+                persona = people.get(slate["user_id"]) or _stranger(slate["user_id"])
+                questions, options = prompts.choices(persona, slate["query"], texts)
+                requests += [ChoiceRequest(question, options) for question in questions]
+                sizes.append(len(questions))
+            answers = ask(engine, requests)
+            values = [
+                log_odds(answer)
+                if isinstance(answer, ChoiceAnswer) and answer.usable
+                else float("nan")
+                for answer in answers
+            ]
+            scores |= dict(zip(block, np.split(values, np.cumsum(sizes)[:-1]), strict=True))
+            progress.advance(len(block))
+    return scores
+
+
+def _texts(catalog: Catalog, item_ids: list[str]) -> list[str]:
+    rows = {row["item_id"]: row["text"] for row in catalog.rows(item_ids).to_pylist()}
+    return [rows.get(item_id, item_id) for item_id in item_ids]

@@ -1,0 +1,36 @@
+"""Language-model engines: in this process, behind an address, recorded, or scripted."""
+
+from footfall.simulator.engines.bundled import prepare_model
+from footfall.simulator.engines.protocol import (
+    Answer,
+    ChoiceAnswer,
+    ChoiceRequest,
+    Engine,
+    EngineIdentity,
+    Request,
+    TextAnswer,
+    TextRequest,
+    ask,
+)
+from footfall.simulator.engines.replay import RecordingEngine, ReplayEngine
+from footfall.simulator.engines.scripted import ScriptedEngine
+from footfall.simulator.engines.settings import EngineSettings, engine_kinds, open_engine
+
+__all__ = [
+    "Answer",
+    "ChoiceAnswer",
+    "ChoiceRequest",
+    "Engine",
+    "EngineIdentity",
+    "EngineSettings",
+    "RecordingEngine",
+    "ReplayEngine",
+    "Request",
+    "ScriptedEngine",
+    "TextAnswer",
+    "TextRequest",
+    "ask",
+    "engine_kinds",
+    "open_engine",
+    "prepare_model",
+]

@@ -1,0 +1,1 @@
+"""Synthetic shoppers for search and recommendation teams."""

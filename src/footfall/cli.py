@@ -1,0 +1,355 @@
+"""The ``footfall`` command. Every command is one call of :mod:`footfall.steps` or a recipe."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import BaseModel, ValidationError
+from rich.markup import escape
+from rich.table import Table
+
+from footfall import steps
+from footfall.doctor import diagnose
+from footfall.errors import FootfallError, InputError, SettingError
+from footfall.finetune import ClickSettings, FusionSettings
+from footfall.personas import PersonaSettings
+from footfall.progress import console
+from footfall.recipe import load_recipe, run_recipe
+from footfall.simulator import EngineSettings, Log, SimulationSettings
+
+__all__ = ["app", "main"]
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+app = typer.Typer(
+    name="footfall",
+    help="Synthetic shoppers for search and recommendation teams, proven on your own logs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+LogFile = Annotated[Path, typer.Argument(help="The log: a DuckDB file.", show_default=False)]
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option("--settings", help="TOML file with a table of settings for this step."),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")]
+Until = Annotated[
+    datetime | None,
+    typer.Option(help="Use nothing of the log after this time (the end of the training part)."),
+]
+
+
+@app.command()
+def ingest(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="complete-journey, a mapping by name (bestbuy, coupon, ogeek), or its file.",
+            show_default=False,
+        ),
+    ],
+    log: LogFile,
+    folder: Annotated[Path | None, typer.Option(help="Where the source's files lie.")] = None,
+    largest_reject_share: Annotated[
+        float, typer.Option(help="Stop before writing when more rows are malformed.", min=0, max=1)
+    ] = 0.01,
+    negatives_per_visit: Annotated[
+        int, typer.Option(help="Complete Journey: items not bought kept of each visit.", min=1)
+    ] = 9,
+    seed: Annotated[int, typer.Option(help="Seed of what is sampled.")] = 0,
+) -> None:
+    """Read real events into a new log; malformed rows are set aside and counted."""
+    report = steps.ingest(
+        source,
+        log,
+        folder=folder,
+        largest_reject_share=largest_reject_share,
+        negatives_per_visit=negatives_per_visit,
+        seed=seed,
+    )
+    typer.echo(str(report))
+
+
+@app.command()
+def personas(
+    output: Annotated[Path, typer.Argument(help="Persona file to write.", show_default=False)],
+    log: Annotated[
+        Path | None, typer.Option(help="Fit on this log; without it, personas are invented.")
+    ] = None,
+    count: Annotated[int, typer.Option(help="How many.", min=1)] = 100,
+    until: Until = None,
+    locale: Annotated[str | None, typer.Option(help="Such as en_US or zh_CN.")] = None,
+    seed: Seed = None,
+    settings: SettingsFile = None,
+) -> None:
+    """Make a population, fitted on a log (k-anonymous) or from Faker and priors."""
+    chosen = _settings(PersonaSettings, settings, "personas", locale=locale, seed=seed)
+    made = steps.personas(output, count=count, log=log, until=until, settings=chosen)
+    typer.echo(f"{len(made):,} personas in {output}")
+
+
+@app.command()
+def simulate(
+    log: LogFile,
+    people: Annotated[
+        Path, typer.Argument(metavar="PERSONAS", help="Persona file.", show_default=False)
+    ],
+    sessions: Annotated[int | None, typer.Option(help="Sessions to simulate.", min=1)] = None,
+    until: Until = None,
+    engine: Annotated[
+        str | None, typer.Option(help="vllm, server, replay, scripted or a plug-in.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Bundled model, folder or Hugging Face name.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Of an OpenAI-compatible server, ending in /v1.")
+    ] = None,
+    recording: Annotated[
+        Path | None, typer.Option(help="Record the answers here, or replay them from here.")
+    ] = None,
+    search: Annotated[str | None, typer.Option(help="bm25, dense, hybrid or a plug-in.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Shoppers at the same time.", min=1)
+    ] = None,
+    seed: Seed = None,
+    settings: SettingsFile = None,
+) -> None:
+    """Send personas through the shop; interrupted, the same command continues.
+
+    The settings file may hold the tables [engine] and [simulation].
+    """
+    chosen = _settings(
+        SimulationSettings,
+        settings,
+        "simulation",
+        sessions=sessions,
+        until=until,
+        search=search,
+        concurrency=concurrency,
+        seed=seed,
+    )
+    chosen_engine = _settings(
+        EngineSettings,
+        settings,
+        "engine",
+        kind=engine,
+        model=model,
+        address=address,
+        recording=recording,
+    )
+    summary = steps.simulate(log, people, engine=chosen_engine, settings=chosen)
+    typer.echo(
+        f"Run {summary.run_id} {summary.state}: {summary.searches:,} searches, "
+        f"{summary.impressions:,} impressions, {summary.clicks:,} clicks, "
+        f"{summary.purchases:,} purchases in {log}"
+    )
+    if summary.state == "interrupted":
+        raise typer.Exit(130)
+
+
+@app.command()
+def runs(log: LogFile) -> None:
+    """List the runs of a log and its rows by table and origin."""
+    with Log.open(log) as opened:
+        for row in opened.query(
+            "SELECT run_id, kind, state, model, seed, started_at FROM runs ORDER BY started_at"
+        ).to_pylist():
+            typer.echo("  ".join(str(value) for value in row.values()))
+        for row in opened.summary().to_pylist():
+            typer.echo("  ".join(str(value) for value in row.values()))
+
+
+@app.command()
+def fuse(
+    log: LogFile,
+    folder: Annotated[
+        Path, typer.Argument(help="Folder for the training sets.", show_default=False)
+    ],
+    run: Annotated[list[str], typer.Option(help="Simulated run to add; may be repeated.")],
+    train_until: Annotated[datetime, typer.Option(help="End of the training part.")],
+    validation_until: Annotated[datetime, typer.Option(help="End of the validation part.")],
+    alpha: Annotated[
+        float | None, typer.Option(help="Weight of a synthetic row; 0 drops them all.", min=0)
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="by_time, by_feature, by_behaviour, by_diversity or all."),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="purchased or clicked.")] = None,
+    slates: Annotated[
+        int | None, typer.Option(help="Most slates of each part; all without it.", min=1)
+    ] = None,
+    settings: SettingsFile = None,
+) -> None:
+    """Fuse real and synthetic training examples; write controls of equal volume beside them.
+
+    The settings file may hold the tables [split] and [fusion].
+    """
+    split = _settings(
+        steps.Split,
+        settings,
+        "split",
+        train_until=train_until,
+        validation_until=validation_until,
+        label=label,
+        train_slates=slates,
+        validation_slates=slates,
+        test_slates=slates,
+    )
+    fusion = _settings(FusionSettings, settings, "fusion", alpha=alpha, strategy=strategy)
+    made = steps.fuse(log, folder, run_ids=run, split=split, settings=fusion)
+    for name, examples in made.items():
+        typer.echo(f"{folder / name}.parquet: {len(examples):,} examples")
+
+
+@app.command()
+def train(
+    examples: Annotated[
+        Path, typer.Argument(help="Training examples (Parquet).", show_default=False)
+    ],
+    model: Annotated[Path, typer.Argument(help="Folder for the model.", show_default=False)],
+    validation: Annotated[
+        Path | None, typer.Option(help="Real validation examples, for early stopping.")
+    ] = None,
+    seed: Seed = None,
+    resume: Annotated[bool, typer.Option(help="Continue from the last checkpoint.")] = False,
+    settings: SettingsFile = None,
+) -> None:
+    """Train the LoRA click-through classifier. The settings file may hold [training]."""
+    chosen = _settings(ClickSettings, settings, "training", seed=seed)
+    steps.train(examples, model, validation=validation, settings=chosen, resume=resume)
+    typer.echo(f"Model in {model}")
+
+
+@app.command()
+def evaluate(
+    test: Annotated[Path, typer.Argument(help="Real test examples.", show_default=False)],
+    arm: Annotated[
+        list[str],
+        typer.Option(help="NAME=MODEL_FOLDER; repeat for more arms, or for more seeds of one."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="JSON file to write.")] = Path(
+        "evaluation.json"
+    ),
+    reference: Annotated[str, typer.Option(help="Arm trained on real rows only.")] = "real",
+    synthetic: Annotated[str, typer.Option(help="Arm with synthetic rows.")] = "synthetic",
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples of users.", min=100)] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+) -> None:
+    """Compare models on later real examples, with intervals, slices and a verdict."""
+    arms: dict[str, list[str | Path]] = {}
+    for text in arm:
+        name, found, path = text.partition("=")
+        if not found or not name or not path:
+            raise SettingError(
+                f"--arm {text!r} is not NAME=MODEL_FOLDER.", hint="Such as --arm real=models/real."
+            )
+        arms.setdefault(name, []).append(Path(path))
+    comparison = steps.evaluate(
+        test,
+        arms,
+        output,
+        reference=reference,
+        synthetic=synthetic,
+        resamples=resamples,
+        seed=seed,
+    )
+    for row in comparison.verdicts:
+        typer.echo(f"{row.slice}: {row.verdict}. {row.reason}")
+    typer.echo(f"All figures in {output}")
+
+
+@app.command()
+def report(
+    log: LogFile,
+    output: Annotated[Path, typer.Argument(help="HTML file to write.", show_default=False)],
+    run: Annotated[str, typer.Option(help="The simulated run to report on.")],
+    evaluation: Annotated[
+        Path | None, typer.Option(help="JSON file that `footfall evaluate` wrote.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="Headline.")] = "Footfall",
+) -> None:
+    """Write one HTML file: sessions to read, likeness to the real log, what training gained."""
+    path = steps.report(log, output, run_id=run, evaluation=evaluation, title=title)
+    typer.echo(f"Report in {path}")
+
+
+@app.command("run")
+def run_command(
+    recipe: Annotated[
+        str,
+        typer.Argument(help="Recipe file (TOML) or packaged recipe: complete-journey."),
+    ] = "complete-journey",
+    folder: Annotated[
+        Path | None, typer.Option(help="Put the results here instead of the recipe's folder.")
+    ] = None,
+    check: Annotated[bool, typer.Option(help="Only check the recipe and print it.")] = False,
+) -> None:
+    """Run the whole loop from one file; what is done already is not done again."""
+    if check:
+        typer.echo(load_recipe(recipe).model_dump_json(indent=1))
+        return
+    result = run_recipe(recipe, folder=folder)
+    typer.echo(f"Simulated {result.sessions:,} sessions (run {result.run_id}) into {result.log}")
+    typer.echo(f"Report: {result.report}")
+    typer.echo(f"Result: {result.verdict}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can do, what is missing and how to get it."""
+    findings = diagnose()
+    table = Table(show_header=True, header_style="bold")
+    for heading in ("", "What", "Found", "What to do"):
+        table.add_column(heading, overflow="fold")
+    marks = {"ok": "[green]ok[/green]", "warning": "[yellow]note[/yellow]"}
+    for finding in findings:
+        mark = marks.get(finding.state, "[red]missing[/red]")
+        table.add_row(mark, finding.subject, finding.detail, finding.remedy)
+    console.print(table)
+    if any(finding.state == "missing" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _settings(kind: type[Settings], path: Path | None, section: str, /, **options: Any) -> Settings:
+    """Settings from a table of a TOML file, overridden by the options that were given."""
+    values: dict[str, Any] = {}
+    if path is not None:
+        if not path.is_file():
+            raise SettingError(f"{path}: there is no such settings file.")
+        try:
+            values = dict(tomllib.loads(path.read_text(encoding="utf-8")).get(section, {}))
+        except tomllib.TOMLDecodeError as error:
+            raise SettingError(f"{path}: not a TOML file: {error}.") from error
+    values |= {name: value for name, value in options.items() if value is not None}
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or section
+        raise SettingError(
+            f"{path or 'options'}, {section}.{where}: {first['msg']}.",
+            hint=f"Known settings: {', '.join(kind.model_fields)}.",
+        ) from error
+
+
+def main() -> None:
+    """Run the command line; mistakes print one line and what to do, without a traceback."""
+    try:
+        app(standalone_mode=True)
+    except FootfallError as error:
+        console.print(f"[red]Error:[/red] {escape(error.message)}", highlight=False)
+        if error.hint:
+            console.print(f"  {error.hint}", highlight=False, markup=False)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except KeyboardInterrupt:
+        console.print("Interrupted. What was finished is kept; run the same command to continue.")
+        sys.exit(130)

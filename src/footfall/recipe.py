@@ -1,0 +1,438 @@
+"""The whole loop from one TOML file: ingest, personas, simulate, fuse, train, evaluate, report.
+
+Every stage leaves its result in the recipe's folder together with a fingerprint of its settings.
+Running the recipe again repeats only what is missing or has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from time import monotonic
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from footfall import steps
+from footfall.errors import DataError, SettingError
+from footfall.eval import ArmComparison, CostLine
+from footfall.finetune import (
+    ClickSettings,
+    Examples,
+    FusionSettings,
+    choose_alpha,
+    load_examples,
+)
+from footfall.personas import PersonaSettings
+from footfall.progress import console
+from footfall.simulator import EngineSettings, SimulationSettings
+
+__all__ = ["Recipe", "RecipeResult", "load_recipe", "run_recipe"]
+
+Control = Literal["oversampled", "random-pairs"]
+
+
+class Source(BaseModel):
+    """Which real log to read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="complete-journey, a packaged mapping, or a mapping file.")
+    folder: Path | None = Field(None, description="Where the files lie.")
+    largest_reject_share: float = Field(
+        0.01, ge=0, le=1, description="Stop when more rows are malformed."
+    )
+    negatives_per_visit: int = Field(
+        9, ge=1, description="Complete Journey: items not bought that are kept of each visit."
+    )
+    seed: int = Field(0, ge=0, description="Seed of what is sampled.")
+
+
+class Population(PersonaSettings):
+    """How many personas, and how they are fitted."""
+
+    count: int = Field(100, ge=1, description="Personas to make.")
+
+
+class EvaluationSettings(BaseModel):
+    """How the arms are trained and compared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seeds: tuple[int, ...] = Field(
+        (0, 1, 2, 3, 4), min_length=1, description="Training seeds; every arm is trained with each."
+    )
+    controls: tuple[Control, ...] = Field(
+        ("oversampled", "random-pairs"), description="Arms of equal volume without the simulator."
+    )
+    alphas: tuple[float, ...] = Field(
+        (),
+        description="Further weights of synthetic rows to try on validation data with the first "
+        "seed, beside 0 and the fusion's alpha.",
+    )
+    resamples: int = Field(1000, ge=100, description="Bootstrap resamples of users.")
+    likeness_splits: int = Field(20, ge=2, description="Random halves of the real users.")
+
+
+class Recipe(BaseModel):
+    """One run of the whole loop."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str = Field(description="Headline of the report.")
+    folder: Path = Field(description="Where all results go.")
+    source: Source
+    split: steps.Split
+    personas: Population = Population()
+    engine: EngineSettings = EngineSettings()
+    simulation: SimulationSettings = SimulationSettings()
+    fusion: FusionSettings = FusionSettings()
+    training: ClickSettings = ClickSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _weighs_something(self) -> Recipe:
+        if self.fusion.alpha == 0:
+            raise ValueError("fusion.alpha must be above 0: a weight of 0 is always tried as well")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeResult:
+    """What a recipe made, where it lies and what came out."""
+
+    folder: Path
+    log: Path
+    report: Path
+    run_id: str
+    sessions: int
+    comparison: ArmComparison
+    verdict: str
+    seconds: float
+
+
+def load_recipe(source: str | Path) -> Recipe:
+    """Read a recipe file, or a packaged recipe by name.
+
+    Raises
+    ------
+    SettingError
+        If there is no such recipe, it is not TOML, or a setting is unknown or wrong; the message
+        names the setting.
+    """
+    packaged = {
+        entry.name.removesuffix(".toml"): entry
+        for entry in files("footfall").joinpath("recipes").iterdir()
+        if entry.name.endswith(".toml")
+    }
+    path = Path(source)
+    if path.is_file():
+        text = path.read_text(encoding="utf-8")
+    elif str(source) in packaged:
+        text = packaged[str(source)].read_text(encoding="utf-8")
+    else:
+        raise SettingError(
+            f"{source}: there is no such recipe file.",
+            hint=f"Packaged recipes: {', '.join(sorted(packaged))}.",
+        )
+    try:
+        return Recipe.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingError(f"{source}: not a TOML file: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the recipe"
+        raise SettingError(
+            f"{source}, {where}: {first['msg']}.",
+            hint="`footfall run --settings` lists every setting.",
+        ) from error
+
+
+def run_recipe(source: str | Path | Recipe, *, folder: str | Path | None = None) -> RecipeResult:
+    """Run every stage whose result is missing or whose settings have changed."""
+    recipe = source if isinstance(source, Recipe) else load_recipe(source)
+    if folder is not None:
+        recipe = recipe.model_copy(update={"folder": Path(folder)})
+    return _Run(recipe, "RECIPE" if isinstance(source, Recipe) else str(source)).run()
+
+
+class _Run:
+    """The stages of one recipe, each skipped when its result is there already."""
+
+    def __init__(self, recipe: Recipe, source: str) -> None:
+        self.recipe = recipe
+        self.source = source
+        self.folder = recipe.folder
+        self.log = self.folder / "shop.duckdb"
+        self.people = self.folder / "personas.jsonl"
+        self.comparison_file = self.folder / "evaluation.json"
+        self.facts_file = self.folder / "simulation.json"
+        self.weight_file = self.folder / "weight.json"
+        self.report_file = self.folder / "report.html"
+        self._state_file = self.folder / "stages.json"
+        self._fingerprint = ""
+
+    def run(self) -> RecipeResult:
+        began = monotonic()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        recipe = self.recipe
+        self._refuse_other_log()
+        self._stage("ingest", recipe.source, self.log, self._ingest)
+        self._stage("personas", recipe.personas, self.people, self._make_people)
+        self._stage("simulate", [recipe.engine, recipe.simulation], self.facts_file, self._simulate)
+        examples = self.folder / "examples"
+        self._stage(
+            "fuse", [recipe.split, recipe.fusion], examples / "synthetic.parquet", self._fuse
+        )
+        self._stage(
+            "train", [recipe.training, recipe.evaluation], self.comparison_file, self._train
+        )
+        self._stage("report", recipe.title, self.report_file, self._report)
+        facts = json.loads(self.facts_file.read_text(encoding="utf-8"))
+        comparison = ArmComparison.model_validate_json(
+            self.comparison_file.read_text(encoding="utf-8")
+        )
+        return RecipeResult(
+            folder=self.folder,
+            log=self.log,
+            report=self.report_file,
+            run_id=facts["run_id"],
+            sessions=facts["sessions"],
+            comparison=comparison,
+            verdict=_verdict(comparison),
+            seconds=monotonic() - began,
+        )
+
+    def _stage(self, name: str, settings: Any, result: Path, work: Callable[[], None]) -> None:
+        """Do ``work`` unless ``result`` was made with the same settings and the same past."""
+        past = f"{self._fingerprint}|{name}|{_canonical(settings)}"
+        self._fingerprint = hashlib.sha256(past.encode()).hexdigest()[:16]
+        state = self._state()
+        if result.exists() and state.get(name, {}).get("fingerprint") == self._fingerprint:
+            console.print(f"[dim]{name}: already done[/dim]")
+            return
+        console.rule(name, align="left")
+        began = monotonic()
+        work()
+        seconds = round(monotonic() - began, 1)
+        state = self._state()
+        state[name] = {"fingerprint": self._fingerprint, "seconds": seconds}
+        _write_json(self._state_file, state)
+        console.print(f"[dim]{name}: {seconds:,.0f} s[/dim]")
+
+    def _state(self) -> dict[str, dict[str, Any]]:
+        if not self._state_file.exists():
+            return {}
+        loaded: dict[str, dict[str, Any]] = json.loads(self._state_file.read_text(encoding="utf-8"))
+        return loaded
+
+    def _refuse_other_log(self) -> None:
+        """A log made with other source settings is never overwritten."""
+        past = f"|ingest|{_canonical(self.recipe.source)}"
+        wanted = hashlib.sha256(past.encode()).hexdigest()[:16]
+        made = self._state().get("ingest", {}).get("fingerprint")
+        if self.log.exists() and made != wanted:
+            raise DataError(
+                f"{self.log} was made with other source settings.",
+                hint="Use another folder (--folder), or delete the file.",
+            )
+
+    def _ingest(self) -> None:
+        source = self.recipe.source
+        report = steps.ingest(
+            source.name,
+            self.log,
+            folder=source.folder,
+            largest_reject_share=source.largest_reject_share,
+            negatives_per_visit=source.negatives_per_visit,
+            seed=source.seed,
+        )
+        console.print(str(report))
+
+    def _make_people(self) -> None:
+        settings = self.recipe.personas
+        made = steps.personas(
+            self.people,
+            count=settings.count,
+            log=self.log,
+            until=self.recipe.split.train_until,
+            settings=settings,
+        )
+        console.print(f"{len(made):,} personas in {self.people}")
+
+    def _simulate(self) -> None:
+        settings = self.recipe.simulation.model_copy(
+            update={"until": self.recipe.split.train_until}
+        )
+        summary = steps.simulate(
+            self.log, self.people, engine=self.recipe.engine, settings=settings
+        )
+        if summary.state != "finished":
+            raise KeyboardInterrupt
+        facts = asdict(summary)
+        facts["behaviour"] = summary.behaviour.model_dump(mode="json")
+        _write_json(self.facts_file, facts)
+        console.print(
+            f"{summary.sessions:,} sessions, {summary.searches:,} searches, "
+            f"{summary.impressions:,} impressions, {summary.purchases:,} purchases"
+        )
+
+    def _fuse(self) -> None:
+        steps.fuse(
+            self.log,
+            self.folder / "examples",
+            run_ids=[self._run_id()],
+            split=self.recipe.split,
+            settings=self.recipe.fusion,
+        )
+
+    def _run_id(self) -> str:
+        facts = json.loads(self.facts_file.read_text(encoding="utf-8"))
+        return str(facts["run_id"])
+
+    def _train(self) -> None:
+        """Choose the weight on validation data, train every arm with every seed, compare."""
+        seeds = self.recipe.evaluation.seeds
+        given = self.recipe.fusion.alpha
+        choice = choose_alpha(
+            lambda alpha, seed: self._train_one("synthetic" if alpha else "real", alpha, seed),
+            _validation_log_loss,
+            alphas=(0.0, *self.recipe.evaluation.alphas, given),
+            seeds=seeds[:1] if self.recipe.evaluation.alphas else seeds,
+        )
+        positive = [
+            (mean, alpha) for mean, alpha in zip(choice.means, choice.alphas, strict=True) if alpha
+        ]
+        weight = min(positive)[1]
+        arms = {"real": 0.0, "synthetic": weight}
+        arms |= dict.fromkeys(self.recipe.evaluation.controls, weight)
+        scores: dict[str, list[str | Path]] = {arm: [] for arm in arms}
+        for seed in seeds:
+            for arm, alpha in arms.items():
+                scores[arm].append(self._train_one(arm, alpha, seed) / "test-scores.parquet")
+        _write_json(
+            self.weight_file,
+            {
+                "chosen": choice.alpha,
+                "compared": weight,
+                "validation_log_loss": dict(
+                    zip(map(str, choice.alphas), choice.means, strict=True)
+                ),
+            },
+        )
+        steps.compare_scores(
+            scores,
+            self.comparison_file,
+            resamples=self.recipe.evaluation.resamples,
+            seed=self.recipe.split.seed,
+        )
+
+    def _train_one(self, arm: str, alpha: float, seed: int) -> Path:
+        """Folder of one arm's model with its scores; trained unless that was done before."""
+        name = (
+            f"{arm}-{seed}"
+            if alpha in {0.0, self.recipe.fusion.alpha}
+            else (f"{arm}-weight-{alpha:g}-{seed}")
+        )
+        folder = self.folder / "models" / name
+        mark = folder / "fingerprint"
+        if mark.exists() and mark.read_text(encoding="utf-8") == self._fingerprint:
+            return folder
+        train = self._training_set(arm, alpha)
+        console.print(f"Training arm [bold]{arm}[/bold], seed {seed}: {len(train):,} examples")
+        examples = self.folder / "examples"
+        validation = load_examples(examples / "validation.parquet")
+        settings = self.recipe.training.model_copy(update={"seed": seed})
+        model = steps.train(train, folder, validation=validation, settings=settings, resume=True)
+        steps.score(model, validation, folder / "validation-scores.parquet")
+        steps.score(model, examples / "test.parquet", folder / "test-scores.parquet")
+        mark.write_text(self._fingerprint, encoding="utf-8")
+        return folder
+
+    def _training_set(self, arm: str, alpha: float) -> Examples:
+        """An arm's examples, the added rows weighted by ``alpha``."""
+        train = load_examples(self.folder / "examples" / f"{arm}.parquet")
+        scale = alpha / self.recipe.fusion.alpha
+        weights = np.where(train.synthetic, train.weights * scale, train.weights)
+        return train.with_column("weight", weights)
+
+    def _report(self) -> None:
+        weight = json.loads(self.weight_file.read_text(encoding="utf-8"))
+        facts = json.loads(self.facts_file.read_text(encoding="utf-8"))
+        losses = ", ".join(
+            f"weight {alpha}: {loss:.5f}" for alpha, loss in weight["validation_log_loss"].items()
+        )
+        steps.report(
+            self.log,
+            self.report_file,
+            run_id=self._run_id(),
+            evaluation=self.comparison_file,
+            title=self.recipe.title,
+            cost=[
+                CostLine(
+                    stage=name,
+                    seconds=stage["seconds"],
+                    prompt_tokens=facts["prompt_tokens"] if name == "simulate" else None,
+                    output_tokens=facts["output_tokens"] if name == "simulate" else None,
+                )
+                for name, stage in self._state().items()
+                if name != "report"
+            ],
+            commands=[f"footfall run {self.source} --folder {self.folder.name}"],
+            cautions=[
+                f"Log loss on real validation data by weight of the synthetic rows: {losses}. "
+                f"The weight chosen there is {weight['chosen']:g}"
+                + (
+                    ""
+                    if weight["chosen"]
+                    else f": do not use these rows. They were compared at {weight['compared']:g}."
+                )
+            ],
+            splits=self.recipe.evaluation.likeness_splits,
+        )
+
+
+def _validation_log_loss(folder: Path) -> float:
+    """Weighted log loss of a trained arm on the real validation part, in nats."""
+    import pyarrow.parquet as pq
+    from sklearn.metrics import log_loss
+
+    table = pq.read_table(folder / "validation-scores.parquet")
+    return float(log_loss(table["label"], table["probability"], sample_weight=table["weight"]))
+
+
+def _canonical(settings: Any) -> str:
+    if isinstance(settings, BaseModel):
+        return settings.model_dump_json()
+    if isinstance(settings, list):
+        return "|".join(_canonical(part) for part in settings)
+    return str(settings)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    def plain(value: Any) -> Any:
+        return value.isoformat() if isinstance(value, datetime) else str(value)
+
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(
+        json.dumps(content, ensure_ascii=False, indent=1, default=plain), encoding="utf-8"
+    )
+    partial.replace(path)
+
+
+def _verdict(comparison: ArmComparison) -> str:
+    """The verdict on all test rows, in one sentence."""
+    found = next(row for row in comparison.verdicts if row.slice == "all")
+    words = {
+        "helped": "The synthetic sessions helped",
+        "no evidence": "There is no evidence that the synthetic sessions helped",
+        "hurt": "The synthetic sessions hurt",
+    }
+    return f"{words[found.verdict]}. {found.reason}"

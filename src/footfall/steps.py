@@ -1,0 +1,402 @@
+"""One Python call for each command; the command line and recipes call these.
+
+Every function takes paths and settings, does one step of the loop, and returns what it made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from footfall.errors import DataError, SettingError
+from footfall.finetune import (
+    ClickModel,
+    ClickSettings,
+    Examples,
+    FusionSettings,
+    load_examples,
+    oversample_real,
+    random_pairs,
+    read_examples,
+    save_examples,
+)
+from footfall.finetune.fuse import fuse as fuse_examples
+from footfall.personas import (
+    Persona,
+    PersonaModel,
+    PersonaSettings,
+    invent_personas,
+    read_personas,
+    write_personas,
+)
+from footfall.progress import console
+from footfall.simulator import (
+    Catalog,
+    EngineSettings,
+    IngestReport,
+    Log,
+    Simulation,
+    SimulationSettings,
+    SimulationSummary,
+    ingest_complete_journey,
+    ingest_mapping,
+    open_engine,
+    read_demographics,
+    read_histories,
+    read_pages,
+)
+
+if TYPE_CHECKING:
+    from footfall.eval import ArmComparison, CostLine
+
+__all__ = [
+    "COMPLETE_JOURNEY",
+    "Parts",
+    "Split",
+    "compare_scores",
+    "evaluate",
+    "fuse",
+    "ingest",
+    "personas",
+    "read_parts",
+    "report",
+    "score",
+    "simulate",
+    "train",
+]
+
+COMPLETE_JOURNEY = "complete-journey"
+Label = Literal["purchased", "clicked"]
+
+
+class Split(BaseModel):
+    """Where the training, validation and test parts of the real log end, in time order."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    train_until: datetime = Field(description="End of the training part; all learning stops here.")
+    validation_until: datetime = Field(description="End of the validation part.")
+    test_until: datetime | None = Field(None, description="End of the test part; none is the end.")
+    train_from: datetime | None = Field(None, description="Start of the training part, if not all.")
+    label: Label = Field("purchased", description="Response to learn: purchased or clicked.")
+    train_slates: int | None = Field(None, ge=1, description="Most training slates to use.")
+    validation_slates: int | None = Field(None, ge=1, description="Most validation slates to use.")
+    test_slates: int | None = Field(None, ge=1, description="Most test slates to use.")
+    seed: int = Field(0, ge=0, description="Seed of the choice of slates.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Split:
+        moments = [self.train_from, self.train_until, self.validation_until, self.test_until]
+        known = [moment for moment in moments if moment is not None]
+        if known != sorted(known) or len(set(known)) != len(known):
+            raise ValueError(
+                "train_from, train_until, validation_until and test_until must be in time order"
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Real examples of the three parts of a split."""
+
+    train: Examples
+    validation: Examples
+    test: Examples
+
+
+def ingest(
+    source: str,
+    log: str | Path,
+    *,
+    folder: str | Path | None = None,
+    largest_reject_share: float = 0.01,
+    negatives_per_visit: int = 9,
+    seed: int = 0,
+) -> IngestReport:
+    """Read a source into a new log.
+
+    Parameters
+    ----------
+    source:
+        ``complete-journey``, the name of a packaged mapping, or the path of a mapping file.
+    log:
+        The DuckDB file to make; it must not exist.
+    folder:
+        Where the source's files lie; for Complete Journey, the installed package by default.
+    largest_reject_share:
+        Stop before writing anything when more of the rows are malformed.
+    negatives_per_visit:
+        For Complete Journey: items on display and not bought that are kept of each visit.
+    seed:
+        Seed of everything that is sampled.
+    """
+    if source == COMPLETE_JOURNEY:
+        return ingest_complete_journey(
+            log, folder=folder, negatives_per_visit=negatives_per_visit, seed=seed
+        )
+    if folder is None:
+        raise SettingError(
+            f"The mapping {source!r} needs the folder of its files.",
+            hint="Name it with --folder (folder= in Python).",
+        )
+    return ingest_mapping(source, folder, log, max_reject_share=largest_reject_share, seed=seed)
+
+
+def personas(
+    output: str | Path,
+    *,
+    count: int,
+    log: str | Path | None = None,
+    until: datetime | None = None,
+    settings: PersonaSettings | None = None,
+) -> list[Persona]:
+    """Make a population: fitted on a log before ``until``, or invented where ``log`` is none."""
+    settings = settings or PersonaSettings()
+    if log is None:
+        people = invent_personas(count, locale=settings.locale, seed=settings.seed)
+    else:
+        with Log.open(log) as opened:
+            histories = read_histories(opened, until=until)
+            demographics = read_demographics(opened)
+            pages = read_pages(opened, until=until)
+        model = PersonaModel(
+            segments=settings.segments,
+            vectorizer=settings.vectorizer,
+            k_anonymity=settings.k_anonymity,
+            locale=settings.locale,
+            seed=settings.seed,
+        )
+        people = model.fit(histories, demographics, pages=pages).sample(count)
+    write_personas(people, output)
+    return people
+
+
+def simulate(
+    log: str | Path,
+    people: str | Path | Sequence[Persona],
+    *,
+    engine: EngineSettings | None = None,
+    settings: SimulationSettings | None = None,
+) -> SimulationSummary:
+    """Send personas (or the personas of a file) through the shop of a log."""
+    if isinstance(people, str | Path):
+        people = read_personas(people)
+    settings = settings or SimulationSettings()
+    with Log.open(log) as opened:
+        catalog = Catalog.from_log(opened, until=settings.until)
+    opened_engine = open_engine(engine or EngineSettings())
+    try:
+        return Simulation(log, people, opened_engine, settings, catalog=catalog).run()
+    finally:
+        opened_engine.close()
+
+
+def read_parts(log: str | Path, split: Split) -> Parts:
+    """Real examples of the training, validation and test parts."""
+    with Log.open(log) as opened:
+        train, validation, test = (
+            read_examples(
+                opened,
+                label=split.label,
+                start=start,
+                end=end,
+                until=split.train_until,
+                max_slates=most,
+                seed=split.seed,
+            )
+            for start, end, most in (
+                (split.train_from, split.train_until, split.train_slates),
+                (split.train_until, split.validation_until, split.validation_slates),
+                (split.validation_until, split.test_until, split.test_slates),
+            )
+        )
+    return Parts(train, validation, test)
+
+
+def fuse(
+    log: str | Path,
+    folder: str | Path,
+    *,
+    run_ids: Sequence[str],
+    split: Split,
+    settings: FusionSettings | None = None,
+) -> dict[str, Examples]:
+    """Fuse real training examples with those of simulated runs.
+
+    Writes into ``folder`` one Parquet file for each training set (``real``, ``synthetic``: both
+    fused, and the controls of equal volume ``oversampled`` and ``random-pairs``) and for the
+    ``validation`` and ``test`` part, which hold real rows only. Returns them by name.
+
+    Raises
+    ------
+    DataError
+        If a run is unknown or has seen the log after the training part.
+    """
+    if not run_ids:
+        raise SettingError("No run to fuse was named.", hint="Name one with --run.")
+    parts = read_parts(log, split)
+    with Log.open(log) as opened:
+        simulated = read_examples(
+            opened, label=split.label, until=split.train_until, origins=tuple(run_ids)
+        )
+    fused = fuse_examples(parts.train, simulated, settings or FusionSettings())
+    added = int(fused.synthetic.sum())
+    console.print(
+        f"{len(parts.train):,} real and {added:,} synthetic training examples "
+        f"(of {len(simulated):,} simulated)"
+    )
+    # All training sets hold the same real rows at the same weights, and as much added weight.
+    real = fused.take(~fused.synthetic)
+    added_weight = float(fused.weights[fused.synthetic].mean()) if added else 0.0
+    sets = {
+        "real": real,
+        "oversampled": _joined(real, oversample_real(real, added, split.seed), added_weight),
+        "random-pairs": _joined(real, random_pairs(real, added, split.seed), added_weight),
+        "validation": parts.validation,
+        "test": parts.test,
+        "synthetic": fused,
+    }
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, examples in sets.items():
+        save_examples(examples, Path(folder) / f"{name}.parquet")
+    return sets
+
+
+def _joined(real: Examples, extra: Examples, weight: float) -> Examples:
+    weights = np.full(len(extra), weight)
+    return Examples.concat([real, extra.with_column("weight", weights)])
+
+
+def train(
+    examples: str | Path | Examples,
+    output: str | Path,
+    *,
+    validation: str | Path | Examples | None = None,
+    settings: ClickSettings | None = None,
+    resume: bool = False,
+) -> ClickModel:
+    """Train a click-through classifier and save it to a folder."""
+    train_part = _examples(examples)
+    validation_part = None if validation is None else _examples(validation)
+    model = ClickModel(settings or ClickSettings())
+    model.fit(train_part, validation_part, output, resume=resume)
+    model.save(output)
+    return model
+
+
+def _examples(source: str | Path | Examples) -> Examples:
+    return source if isinstance(source, Examples) else load_examples(source)
+
+
+def score(
+    model: str | Path | ClickModel, examples: str | Path | Examples, output: str | Path
+) -> Path:
+    """Score examples and write the score table as Parquet."""
+    import pyarrow.parquet as pq
+
+    classifier = ClickModel.load(model) if isinstance(model, str | Path) else model
+    part = _examples(examples)
+    output = Path(output)
+    partial = output.with_name(output.name + ".partial")
+    pq.write_table(part.score_table(classifier.predict_proba(part)), partial)
+    partial.replace(output)
+    return output
+
+
+def evaluate(
+    test: str | Path | Examples,
+    arms: Mapping[str, Sequence[str | Path]],
+    output: str | Path | None = None,
+    *,
+    reference: str = "real",
+    synthetic: str = "synthetic",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> ArmComparison:
+    """Score the models of every arm (one per training seed) on a test part and compare them."""
+    part = _examples(test)
+    scores: dict[str, list[str | Path]] = {}
+    for name, folders in arms.items():
+        scores[name] = []
+        for folder in folders:
+            scores[name].append(score(folder, part, Path(folder) / "test-scores.parquet"))
+    return compare_scores(
+        scores,
+        output,
+        reference=reference,
+        synthetic=synthetic,
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def compare_scores(
+    scores: Mapping[str, Sequence[str | Path]],
+    output: str | Path | None = None,
+    *,
+    reference: str = "real",
+    synthetic: str = "synthetic",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> ArmComparison:
+    """Compare arms given as score tables, one per training seed; write the result as JSON."""
+    import pyarrow.parquet as pq
+
+    from footfall.eval import compare_arms
+
+    for path in (path for paths in scores.values() for path in paths):
+        if not Path(path).is_file():
+            raise DataError(
+                f"{path}: there is no such score table.", hint="Make it with `footfall train`."
+            )
+    tables = {name: [pq.read_table(path) for path in paths] for name, paths in scores.items()}
+    comparison = compare_arms(
+        tables, reference=reference, synthetic=synthetic, resamples=resamples, seed=seed
+    )
+    if output is not None:
+        partial = Path(output).with_name(Path(output).name + ".partial")
+        partial.write_text(comparison.model_dump_json(indent=1), encoding="utf-8")
+        partial.replace(output)
+    return comparison
+
+
+def report(
+    log: str | Path,
+    output: str | Path,
+    *,
+    run_id: str,
+    evaluation: str | Path | ArmComparison | None = None,
+    title: str = "Footfall",
+    cost: Sequence[CostLine] = (),
+    commands: Sequence[str] = (),
+    cautions: Sequence[str] = (),
+    splits: int = 20,
+) -> Path:
+    """Write one HTML file about a simulated run and, where given, what training gained."""
+    from footfall.eval import ArmComparison, describe_run, write_report
+
+    if isinstance(evaluation, str | Path):
+        if not Path(evaluation).is_file():
+            raise DataError(
+                f"{evaluation}: there is no such file.", hint="Make it with `footfall evaluate`."
+            )
+        evaluation = ArmComparison.model_validate_json(Path(evaluation).read_text("utf-8"))
+    with Log.open(log) as opened:
+        content = describe_run(
+            opened,
+            run_id,
+            title=title,
+            arms=evaluation,
+            cost=cost,
+            commands=commands,
+            cautions=cautions,
+            splits=splits,
+        )
+    written: Path = write_report(output, content)
+    return written

@@ -1,0 +1,180 @@
+import json
+import shutil
+
+import pytest
+
+from footfall.errors import DataError, SettingError
+from footfall.recipe import load_recipe, run_recipe
+from footfall.simulator import Log
+
+RECIPE = """
+title = "Small shop"
+folder = "{folder}"
+
+[source]
+name = "{source}/mapping.toml"
+folder = "{source}"
+
+[split]
+train_until = 2024-03-10
+validation_until = 2024-03-25
+label = "clicked"
+
+[personas]
+count = 20
+segments = 3
+k_anonymity = 3
+
+[engine]
+kind = "scripted"
+
+[simulation]
+sessions = 40
+scored_slates = 5
+page_size = 8
+
+[training]
+epochs = 1
+max_steps = 4
+max_tokens = 16
+
+[evaluation]
+seeds = [0]
+resamples = 100
+likeness_splits = 4
+"""
+
+
+def recipe_file(tmp_path, source, **changes):
+    text = RECIPE.format(folder=tmp_path / "run", source=source)
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    path = tmp_path / "recipe.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, small_source):
+    folder = tmp_path_factory.mktemp("recipe")
+    path = recipe_file(folder, small_source)
+    return path, run_recipe(path)
+
+
+@pytest.mark.train
+def test_the_whole_loop_runs_from_one_file(finished):
+    _, result = finished
+    with Log.open(result.log) as log:
+        assert log.count("sessions", result.run_id) == result.sessions == 40
+        assert log.count("sessions", "real") == 300
+    assert set(result.comparison.evaluations) == {
+        "real",
+        "synthetic",
+        "oversampled",
+        "random-pairs",
+    }
+    assert result.verdict.split(".")[0] in {
+        "The synthetic sessions helped",
+        "There is no evidence that the synthetic sessions helped",
+        "The synthetic sessions hurt",
+    }
+    page = result.report.read_text(encoding="utf-8")
+    assert "Small shop" in page
+    assert result.run_id in page
+
+
+@pytest.mark.train
+def test_all_arms_have_the_same_real_rows_and_the_same_added_weight(finished):
+    from footfall.finetune import load_examples
+
+    _, result = finished
+    folder = result.folder / "examples"
+    sets = {
+        name: load_examples(folder / f"{name}.parquet")
+        for name in ("real", "synthetic", "oversampled", "random-pairs")
+    }
+    added = sets["synthetic"].weights[sets["synthetic"].synthetic].sum()
+    assert added > 0
+    for name, examples in sets.items():
+        real = examples.take(~examples.synthetic)
+        assert real.table.select(["example_id", "weight"]) == sets["real"].table.select(
+            ["example_id", "weight"]
+        )
+        if name != "real":
+            assert examples.weights[examples.synthetic].sum() == pytest.approx(added)
+
+
+@pytest.mark.train
+def test_no_training_example_is_later_than_the_training_part(finished):
+    from datetime import datetime
+
+    from footfall.finetune import load_examples
+
+    _, result = finished
+    latest = max(
+        load_examples(result.folder / "examples" / f"{name}.parquet").column("shown_at").max()
+        for name in ("real", "synthetic")
+    )
+    assert latest < datetime(2024, 3, 10)
+
+
+@pytest.mark.train
+def test_a_finished_recipe_is_not_run_again_and_a_change_repeats_only_what_follows(
+    finished, tmp_path, small_source
+):
+    path, result = finished
+    weight = json.loads((result.folder / "weight.json").read_text())
+    assert weight["chosen"] in {0.0, 0.5}
+    before = {p: p.stat().st_mtime_ns for p in result.folder.rglob("*") if p.is_file()}
+    run_recipe(path)
+    assert before == {p: p.stat().st_mtime_ns for p in result.folder.rglob("*") if p.is_file()}
+    copy = tmp_path / "run"
+    shutil.copytree(result.folder, copy)
+    changed = recipe_file(tmp_path, small_source, **{"likeness_splits = 4": "likeness_splits = 5"})
+    made = {name: (copy / name).stat().st_mtime_ns for name in ("shop.duckdb", "personas.jsonl")}
+    run_recipe(changed)
+    assert made == {
+        name: (copy / name).stat().st_mtime_ns for name in ("shop.duckdb", "personas.jsonl")
+    }
+
+
+@pytest.mark.train
+def test_a_log_of_other_source_settings_is_never_overwritten(finished, tmp_path, small_source):
+    _, result = finished
+    shutil.copytree(result.folder, tmp_path / "run")
+    changed = recipe_file(
+        tmp_path, small_source, **{"[source]": "[source]\nlargest_reject_share = 0.5"}
+    )
+    with pytest.raises(DataError, match="other source settings"):
+        run_recipe(changed)
+
+
+def test_the_packaged_recipe_is_valid():
+    recipe = load_recipe("complete-journey")
+    assert recipe.simulation.sessions >= 200
+    assert recipe.source.name == "complete-journey"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[split]", "[split]\nsplat = 1", r"split\.splat"),
+        ("count = 20", "count = 0", r"personas\.count"),
+        ('label = "clicked"', 'label = "liked"', r"split\.label"),
+        ("validation_until = 2024-03-25", "validation_until = 2024-03-01", "time order"),
+        ("[training]", "[training", "not a TOML file"),
+        ("[training]", "[fusion]\nalpha = 0.0\n[training]", "above 0"),
+    ],
+)
+def test_a_wrong_setting_is_named_before_any_work(tmp_path, small_source, old, new, message):
+    path = recipe_file(tmp_path, small_source, **{old: new})
+    with pytest.raises(SettingError, match=message):
+        run_recipe(path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_recipe_names_the_packaged_ones(tmp_path):
+    with pytest.raises(SettingError) as caught:
+        load_recipe(tmp_path / "none.toml")
+    assert "complete-journey" in caught.value.hint
