@@ -10,20 +10,23 @@ from footfall.eval.arms import compare_arms
 from footfall.eval.evaluate import compare, evaluate
 from footfall.eval.likeness import Likeness, likeness
 from footfall.eval.metrics import METRICS
-from footfall.eval.report import ReportContent, write_report
+from footfall.eval.report import CostLine, ReportContent, write_report
 from footfall.eval.results import ArmComparison, Comparison, Evaluation
+from footfall.eval.run_report import describe_run
 from footfall.eval.sessions import collect_sessions
 
 __all__ = [
     "METRICS",
     "ArmComparison",
     "Comparison",
+    "CostLine",
     "Evaluation",
     "Likeness",
     "ReportContent",
     "collect_sessions",
     "compare",
     "compare_arms",
+    "describe_run",
     "evaluate",
     "likeness",
     "write_report",

@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
 
 from footfall.errors import EmptyLogError, SettingError
 from footfall.eval.distinctness import Queries
 from footfall.eval.likeness_counts import MAX_POSITION, Counts, Response, Sides, Window
-from footfall.eval.results import format_interval, format_number, rows_to_markdown
+from footfall.eval.likeness_results import Likeness, LikenessRow, MixShare, PositionPoint
 
 if TYPE_CHECKING:
     from footfall.simulator.log import Log
@@ -38,86 +36,6 @@ _WORDS: Final[dict[Response, tuple[str, str]]] = {
     "carted": ("items put in the cart", "something in the cart"),
     "purchased": ("purchases", "a purchase"),
 }
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LikenessRow(_Record):
-    """One measure of both sides, their distance, and the distance between real halves."""
-
-    measure: str
-    real: float | None = Field(description="Null where the real log does not record it.")
-    synthetic: float | None
-    distance: float | None = Field(None, description="Synthetic to real, in the kind's unit.")
-    kind: str = Field("difference", description="difference, Jensen-Shannon, or mean difference.")
-    floor: float | None = Field(None, description="Mean distance of two real halves.")
-    floor_low: float | None = None
-    floor_high: float | None = None
-    ratio: float | None = Field(None, description="distance / floor.")
-    unit: str = Field("", description="What real and synthetic are, where it is not plain.")
-    note: str = ""
-
-
-class PositionPoint(_Record):
-    """Share of impressions at one position that were responded to."""
-
-    position: int
-    real: float | None
-    synthetic: float | None
-
-
-class MixShare(_Record):
-    """Share of one top-level category among the items responded to."""
-
-    name: str
-    real: float
-    synthetic: float
-
-
-class Likeness(_Record):
-    """How alike a run and the real log are."""
-
-    run_id: str
-    rows: list[LikenessRow]
-    real_sessions: int
-    real_users: int
-    synthetic_sessions: int
-    response: str = Field(description="Response behind the mixes: clicked, carted or purchased.")
-    splits: int
-    seed: int
-    positions: list[PositionPoint] = Field(default_factory=list)
-    categories: list[MixShare] = Field(default_factory=list)
-
-    def row(self, measure: str) -> LikenessRow:
-        """The row of one measure; ``KeyError`` where there is none."""
-        for row in self.rows:
-            if row.measure == measure:
-                return row
-        raise KeyError(measure)
-
-    def to_arrow(self) -> pa.Table:
-        """The rows as an Arrow table, one column per field."""
-        return pa.Table.from_pylist([row.model_dump() for row in self.rows])
-
-    def to_markdown(self) -> str:
-        """The rows as a Markdown table."""
-        header = ("measure", "real", "synthetic", "distance", "floor", "95 %", "ratio", "note")
-        body = [
-            (
-                row.measure,
-                format_number(row.real),
-                format_number(row.synthetic),
-                format_number(row.distance),
-                format_number(row.floor),
-                format_interval(row.floor_low, row.floor_high),
-                format_number(row.ratio, digits=1),
-                row.note,
-            )
-            for row in self.rows
-        ]
-        return rows_to_markdown(header, body)
 
 
 def _share(counts: Floats) -> float:

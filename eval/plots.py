@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from footfall.eval.results import ArmComparison
 
 if TYPE_CHECKING:
-    from footfall.eval.likeness import LikenessRow, MixShare, PositionPoint
+    from footfall.eval.likeness_results import LikenessRow, MixShare, PositionPoint
 
 __all__ = ["arms_plot", "categories_plot", "curves_plot", "likeness_plot", "positions_plot"]
 

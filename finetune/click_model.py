@@ -258,6 +258,7 @@ class ClickModel:
                 hint="Name a folder written by ClickModel.save or `footfall train`.",
             ) from error
         _check_parts()
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from footfall.finetune.network import build_network, load_tokenizer
@@ -269,7 +270,7 @@ class ClickModel:
         try:
             network = build_network(settings, len(features.names), trained=folder)
             network.load_state_dict(load_file(str(folder / "head.safetensors")))
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             if isinstance(error, FootfallError):
                 raise
             raise InputError(f"{folder}: the weights cannot be read: {error}") from error

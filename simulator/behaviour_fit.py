@@ -136,6 +136,9 @@ def _fit_conversion(counts: dict[str, int], prior: Behaviour) -> tuple[Rate, Rat
     if clicked and purchased and counts["purchase_known"]:
         bought = _share(purchased, clicked, "bought of clicked; the log has no carts")
         return bought, Rate(value=1.0, source="fitted", note="the log has no carts")
+    if not clicked:
+        note = "assumed high: the log records purchases only, so a click is an item picked up"
+        return Rate(value=0.9, note=note), Rate(value=0.9, note=note)
     return prior.cart_after_click, prior.purchase_after_cart
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,12 +25,9 @@ from footfall.errors import (
     DataError,
     FootfallError,
     LogError,
-    LogFullError,
-    LogLockedError,
-    LogVersionError,
     SettingError,
 )
-from footfall.simulator.migrations import migrate, plan
+from footfall.simulator.log_file import check_version, connect, translated
 from footfall.simulator.schema import APPLICATION, ARROW_SCHEMAS, DDL, SCHEMA_VERSION, TABLES
 
 __all__ = ["Log"]
@@ -39,8 +35,6 @@ __all__ = ["Log"]
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 _KEYED = frozenset({"items", "users", "runs", "sessions", "searches"})
-_FULL = re.compile(r"no space left|disk quota|max_temp_directory_size|file too large", re.I)
-_HOLDER = re.compile(r"lock is held in (?P<program>.*?) \(PID (?P<pid>\d+)\)")
 _RUN_STATES = ("running", "finished", "interrupted", "failed")
 
 
@@ -82,7 +76,7 @@ class Log:
                 f"{path}: the file exists already.",
                 hint="Choose another name, or delete the file if it is no longer needed.",
             )
-        connection = _connect(path, read_only=False, memory_limit=memory_limit, threads=threads)
+        connection = connect(path, read_only=False, memory_limit=memory_limit, threads=threads)
         try:
             connection.execute("BEGIN TRANSACTION")
             for statement in DDL:
@@ -96,7 +90,7 @@ class Log:
             connection.close()
             path.unlink(missing_ok=True)
             if isinstance(error, duckdb.Error):
-                raise _translated(error, path) from error
+                raise translated(error, path) from error
             raise
         return cls(connection, path, read_only=False)
 
@@ -125,9 +119,9 @@ class Log:
             raise LogError(
                 f"{path}: there is no such log.", hint="Make one with `footfall ingest`."
             )
-        connection = _connect(path, read_only=read_only, memory_limit=memory_limit, threads=threads)
+        connection = connect(path, read_only=read_only, memory_limit=memory_limit, threads=threads)
         try:
-            _check_version(connection, path, read_only=read_only)
+            check_version(connection, path, read_only=read_only)
         except BaseException:
             connection.close()
             raise
@@ -314,7 +308,7 @@ class Log:
                 try:
                     connection.close()
                 except duckdb.Error as error:
-                    raise _translated(error, self.path) from error
+                    raise translated(error, self.path) from error
 
     def __enter__(self) -> Self:
         return self
@@ -339,7 +333,7 @@ class Log:
                     connection.register(name, table)
                 yield connection
             except duckdb.Error as error:
-                raise _translated(error, self.path) from error
+                raise translated(error, self.path) from error
             finally:
                 self._unregister(connection, tables)
 
@@ -360,79 +354,6 @@ class Log:
         lent, self._lent = self._lent, set()
         if self._connection is not None:
             self._unregister(self._connection, lent)
-
-
-def _connect(
-    path: Path, *, read_only: bool, memory_limit: str, threads: int
-) -> duckdb.DuckDBPyConnection:
-    settings: dict[str, Any] = {
-        "memory_limit": memory_limit,
-        "threads": threads,
-        "temp_directory": f"{path}.tmp",
-        # Extensions would be fetched from the network in the middle of a query.
-        "autoinstall_known_extensions": False,
-        # A misspelt table must not turn into a Python variable of the caller.
-        "python_enable_replacements": False,
-    }
-    try:
-        connection = duckdb.connect(str(path), read_only=read_only, config=settings)
-    except duckdb.Error as error:
-        raise _translated(error, path) from error
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET enable_progress_bar = false")
-    return connection
-
-
-def _check_version(connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool) -> None:
-    try:
-        meta = dict(connection.execute("SELECT key, value FROM footfall_meta").fetchall())
-    except duckdb.CatalogException:
-        meta = {}
-    stored = meta.get("schema_version", "")
-    if meta.get("application") != APPLICATION or not stored.isdigit():
-        raise LogVersionError(
-            f"{path} is a DuckDB file of another program, not a Footfall log.",
-            hint="Name a log made by `footfall ingest` or `footfall simulate`.",
-        )
-    steps = plan(int(stored), target=SCHEMA_VERSION)
-    if not steps:
-        return
-    if read_only:
-        raise LogVersionError(
-            f"{path} has schema version {stored}; this Footfall reads version {SCHEMA_VERSION}.",
-            hint="Open it once for writing, Log.open(path, read_only=False), to migrate it.",
-        )
-    migrate(connection, int(stored), target=SCHEMA_VERSION)
-
-
-def _translated(error: duckdb.Error, path: Path) -> FootfallError:
-    """Return the error of ours that says what DuckDB's means."""
-    text = str(error).strip()
-    first = text.splitlines()[0] if text else type(error).__name__
-    holder = _HOLDER.search(text)
-    if holder:
-        return LogLockedError(
-            f"{path} is held by another process: {holder['program']} (PID {holder['pid']}).",
-            hint="Wait until it ends, or read a snapshot (`Log.snapshot`, Parquet) meanwhile.",
-        )
-    if "different configuration" in text or "Could not set lock" in text:
-        return LogLockedError(
-            f"{path} is open already: {first}.",
-            hint="Close the other use of it in this process, or read a snapshot.",
-        )
-    if isinstance(error, duckdb.OutOfMemoryException) or _FULL.search(text):
-        return LogFullError(
-            f"{path}: no room left to go on: {first}.",
-            hint="Everything committed is kept. Free disk space or raise memory_limit, and resume.",
-        )
-    if "not a valid DuckDB" in text or isinstance(error, duckdb.SerializationException):
-        return LogVersionError(
-            f"{path} is not a DuckDB file that this version can read: {first}.",
-            hint="Name a log made by `footfall ingest` or `footfall simulate`.",
-        )
-    if isinstance(error, duckdb.ConstraintException | duckdb.ConversionException):
-        return DataError(f"{path}: the rows do not fit the table: {first}.", hint="")
-    return LogError(f"{path}: {first}.", hint="")
 
 
 def _check_table(table: str) -> None:

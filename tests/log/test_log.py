@@ -24,7 +24,7 @@ from footfall.errors import (
     LogVersionError,
     SettingError,
 )
-from footfall.simulator import log as log_module
+from footfall.simulator import log_file
 from footfall.simulator.log import Log
 from footfall.simulator.migrations import Migration, migrate, plan
 from footfall.simulator.schema import SCHEMA_VERSION, TABLES
@@ -128,7 +128,7 @@ def test_an_older_log_is_migrated_when_opened_for_writing(
 ) -> None:
     with Log.create(path) as log:
         log.append("items", _items(2))
-    monkeypatch.setattr(log_module, "SCHEMA_VERSION", 3)
+    monkeypatch.setattr(log_file, "SCHEMA_VERSION", 3)
     monkeypatch.setattr("footfall.simulator.migrations.MIGRATIONS", STEPS)
     with pytest.raises(LogVersionError, match="read_only=False"):
         Log.open(path)

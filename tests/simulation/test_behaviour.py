@@ -51,9 +51,8 @@ def test_patience_two_leaves_at_the_fitted_rate_and_four_at_half_of_it():
 def simulated_responses(log, weights, size=20_000, seed=0):
     """Purchases drawn from known weights, with the conversion that the fit assumes."""
     rng = np.random.default_rng(seed)
-    prior = Behaviour()
-    looks = np.mean([rate.value for rate in prior.look])
-    conversion = prior.cart_after_click.value * prior.purchase_after_cart.value
+    looks = np.mean([rate.value for rate in Behaviour().look])
+    conversion = 0.9 * 0.9
     preference, affinity = rng.normal(size=size), rng.normal(size=size)
     chance = sigmoid(weights[0] + weights[1] * preference + weights[2] * affinity)
     response = (rng.random(size) < looks * conversion * chance).astype(float)
