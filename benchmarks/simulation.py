@@ -20,7 +20,7 @@ from machine import describe_machine, spread
 
 from footfall import steps
 from footfall.personas import PersonaSettings
-from footfall.simulator import EngineSettings, Log, Simulation, SimulationSettings
+from footfall.simulator import EngineSettings, Simulation, SimulationSettings
 from footfall.simulator.engines.in_process import VllmEngine
 from footfall.simulator.engines.protocol import Request
 
@@ -78,7 +78,7 @@ def main() -> None:
         log = options.log or Path(folder) / "shop.duckdb"
         if options.log is None:
             steps.ingest(steps.COMPLETE_JOURNEY, log)
-        people = steps.personas(
+        people = steps.make_personas(
             Path(folder) / "people.jsonl",
             count=100,
             log=log,

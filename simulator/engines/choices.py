@@ -60,8 +60,8 @@ def require_valid(request: Request) -> None:
 
 
 def is_repeatable(request: Request) -> bool:
-    """Whether asking again means the same answer: choices, and text at temperature 0."""
-    return isinstance(request, ChoiceRequest) or request.temperature == 0
+    """Whether asking again means the same answer: all but text drawn anew each time."""
+    return isinstance(request, ChoiceRequest) or request.temperature == 0 or bool(request.draw)
 
 
 def first_tokens(encode: Callable[[str], Sequence[int]], options: Sequence[str]) -> tuple[int, ...]:

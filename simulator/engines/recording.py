@@ -140,6 +140,7 @@ def _request_fields(request: Request) -> dict[str, Any]:
             "max_tokens": request.max_tokens,
             # 1 and 1.0 are the same temperature, and must have the same key.
             "temperature": float(request.temperature),
+            **({"draw": request.draw} if request.draw else {}),
         }
     return {"prompt": request.prompt, "options": list(request.options)}
 
@@ -147,7 +148,9 @@ def _request_fields(request: Request) -> dict[str, Any]:
 def _read_request(fields: dict[str, Any]) -> Request:
     if "options" in fields:
         return ChoiceRequest(fields["prompt"], tuple(fields["options"]))
-    return TextRequest(fields["prompt"], fields["max_tokens"], fields["temperature"])
+    return TextRequest(
+        fields["prompt"], fields["max_tokens"], fields["temperature"], fields.get("draw", "")
+    )
 
 
 def _answer_fields(answer: Answer) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """Record an engine's answers, and answer from the recording without any model.
 
-Which answer a request gets does not depend on timing. A choice, and a text at temperature 0, has
-one answer however often it is asked. Any other text may deserve different answers: the n-th
-*submission* of the same request gets the n-th answer, counted in ticket order. A simulation that
-submits in the same order every time is therefore replayed exactly, whatever order its answers
-become ready in.
+Which answer a request gets does not depend on timing. A choice, a text at temperature 0, and a text
+with a ``draw`` of its own have one answer however often they are asked, so a simulation is replayed
+exactly in whatever order it asks. A text without a draw may deserve different answers: the n-th
+*submission* of the same request gets the n-th answer, counted in ticket order.
 """
 
 from __future__ import annotations

@@ -46,6 +46,23 @@ class IngestReport:
     positives: int
     seconds: float
 
+    def __str__(self) -> str:
+        """What was written, what was set aside and why, one line each."""
+        written = ", ".join(
+            f"{count:,} {table}"
+            for table, count in self.rows.items()
+            if count and table not in {"runs", "rejects"}
+        )
+        lines = [
+            f"{self.path}: {written}.",
+            f"{self.positives:,} impressions have a response. {self.seconds:,.1f} s.",
+        ]
+        if self.rejects:
+            lines.append(f"{sum(self.rejects.values()):,} malformed rows set aside (`rejects`):")
+            lines += [f"  {count:,} in {reason}" for reason, count in self.rejects.items()]
+        lines += [f"{count:,} repeated {table} folded." for table, count in self.collapsed.items()]
+        return "\n".join(lines)
+
     def table(self) -> pa.Table:
         """Return rows per table of the new log: columns ``table`` and ``rows``."""
         return pa.table({"table": list(self.rows), "rows": list(self.rows.values())})

@@ -91,7 +91,7 @@ def personas(
 ) -> None:
     """Make a population, fitted on a log (k-anonymous) or from Faker and priors."""
     chosen = _settings(PersonaSettings, settings, "personas", locale=locale, seed=seed)
-    made = steps.personas(output, count=count, log=log, until=until, settings=chosen)
+    made = steps.make_personas(output, count=count, log=log, until=until, settings=chosen)
     typer.echo(f"{len(made):,} personas in {output}")
 
 

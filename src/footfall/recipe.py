@@ -258,7 +258,7 @@ class _Run:
 
     def _make_people(self) -> None:
         settings = self.recipe.personas
-        made = steps.personas(
+        made = steps.make_personas(
             self.people,
             count=settings.count,
             log=self.log,

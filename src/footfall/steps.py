@@ -63,7 +63,7 @@ __all__ = [
     "evaluate",
     "fuse",
     "ingest",
-    "personas",
+    "make_personas",
     "read_parts",
     "report",
     "score",
@@ -148,7 +148,7 @@ def ingest(
     return ingest_mapping(source, folder, log, max_reject_share=largest_reject_share, seed=seed)
 
 
-def personas(
+def make_personas(
     output: str | Path,
     *,
     count: int,

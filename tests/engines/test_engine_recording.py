@@ -39,7 +39,7 @@ TEXT = TextRequest("Query:")
 # All of Unicode, halves of surrogate pairs and every kind of line end included.
 texts = st.text(st.characters(codec=None, categories=None), max_size=30)
 text_requests = st.builds(
-    TextRequest, texts, st.integers(1, 64), st.floats(0, 2) | st.integers(0, 2)
+    TextRequest, texts, st.integers(1, 64), st.floats(0, 2) | st.integers(0, 2), texts
 )
 choice_requests = st.builds(
     ChoiceRequest,
@@ -138,6 +138,17 @@ def test_choices_are_asked_once_and_texts_each_time(tmp_path: Path) -> None:
     assert inner.asked == [YES, TEXT, TEXT, frozen]
     engine.close()
     assert inner.closed == 1
+
+
+def test_texts_of_different_draws_are_replayed_in_any_order(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    run = [TextRequest("Query:", draw=name) for name in "abc"]
+    engine = RecordingEngine(Numbered(), path)
+    recorded = dict(zip("abc", ask(engine, run), strict=True))
+    engine.close()
+    assert len({answer.text for answer in recorded.values()}) == 3  # type: ignore[union-attr]
+    for name in "cab":
+        assert ask(ReplayEngine(path), [TextRequest("Query:", draw=name)]) == [recorded[name]]
 
 
 def test_an_answer_is_on_disk_before_it_is_returned(tmp_path: Path) -> None:
