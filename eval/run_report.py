@@ -56,7 +56,9 @@ def describe_run(
     EmptyLogError
         If the run has no sessions.
     """
-    found = log.query("SELECT * FROM runs WHERE run_id = $run", {"run": run_id}).to_pylist()
+    found = log.query(
+        "SELECT * FROM runs WHERE run_id = $run AND kind = 'simulate'", {"run": run_id}
+    ).to_pylist()
     if not found:
         known = log.query("SELECT run_id FROM runs WHERE kind = 'simulate'")["run_id"].to_pylist()
         raise DataError(

@@ -8,12 +8,17 @@ from datetime import datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from footfall.errors import EmptyLogError
+from footfall.errors import EmptyLogError, SettingError
+from footfall.simulator.catalog import utc_moment
 from footfall.simulator.log import Log
 
 __all__ = ["Arrivals"]
 
 _HOURS_PER_WEEK = 168
+#: Visits last minutes: an hour's margin keeps them whole before `until`.
+_MARGIN = timedelta(hours=1)
+#: After so many hours outside the window, its hours are taken for alike: they are all rare.
+_TRIES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,15 @@ class Arrivals:
         ------
         EmptyLogError
             If neither ``until`` nor a real session tells the time.
+        SettingError
+            If the weeks are too short to hold a visit.
         """
+        if timedelta(weeks=weeks) <= 2 * _MARGIN:
+            raise SettingError(
+                f"weeks is {weeks:g}: sessions need more than two hours before `until`.",
+                hint="Set weeks to 0.02 or more.",
+            )
+        until = utc_moment(until)
         rows = log.query(
             """
             SELECT 24 * (isodow(started_at) - 1) + hour(started_at) AS hour, count(*) AS sessions,
@@ -63,8 +76,10 @@ class Arrivals:
     def draw(self, rng: np.random.Generator) -> datetime:
         """One start time before ``until``, to the second."""
         first = self.until - timedelta(weeks=self.weeks)
-        while True:
-            week = first + timedelta(days=7 * int(rng.integers(max(1, int(np.ceil(self.weeks))))))
+        last = self.until - _MARGIN
+        weeks = max(1, int(np.ceil(self.weeks)))
+        for _ in range(_TRIES):
+            week = first + timedelta(days=7 * int(rng.integers(weeks)))
             monday = datetime.combine(week.date(), datetime.min.time()) - timedelta(
                 days=week.weekday()
             )
@@ -72,7 +87,8 @@ class Arrivals:
             second = int(rng.integers(3600))
             moment = monday + timedelta(hours=hour, seconds=second)
             if moment < first:
-                moment += timedelta(days=7)
-            # Visits last minutes: an hour's margin keeps them whole before `until`.
-            if first <= moment < self.until - timedelta(hours=1):
+                # The week that `first` cuts and the one that `until` cuts make a whole one.
+                moment += timedelta(weeks=weeks)
+            if first <= moment < last:
                 return moment
+        return first + timedelta(seconds=int(rng.integers((last - first).total_seconds())))

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-import pyarrow as pa
 from scipy.optimize import minimize
 from sklearn.isotonic import IsotonicRegression
 
 from footfall.errors import NoResponseError
 from footfall.simulator.behaviour import Behaviour, Floats, Rate, sigmoid
+from footfall.simulator.catalog import utc_moment
 from footfall.simulator.log import Log
 
 __all__ = ["FitData", "fit_behaviour", "read_response_counts"]
@@ -49,7 +49,7 @@ def read_response_counts(log: Log, *, until: datetime | None = None) -> dict[str
                count(DISTINCT search_id) AS searches
         FROM impressions WHERE origin = 'real' AND ($until IS NULL OR shown_at < $until)
         """,
-        {"until": until},
+        {"until": utc_moment(until)},
     ).to_pylist()[0]
     return {name: int(value) for name, value in row.items()}
 
@@ -64,6 +64,7 @@ def fit_behaviour(
     NoResponseError
         If the log records neither clicks nor purchases.
     """
+    until = utc_moment(until)
     counts = read_response_counts(log, until=until)
     if counts["clicked"] + counts["purchased"] == 0:
         raise NoResponseError(
@@ -93,7 +94,10 @@ def fit_behaviour(
 def _fit_looks(
     log: Log, counts: dict[str, int], until: datetime | None, page_size: int
 ) -> tuple[Rate, ...] | None:
-    """Click rate by position relative to the first, made monotone (isotonic least squares)."""
+    """Click rate by position relative to the first, made monotone (isotonic least squares).
+
+    The curve ends before the first position that is shown too rarely.
+    """
     if not counts["position_known"] or not counts["clicked"]:
         return None
     rows = log.query(
@@ -107,13 +111,15 @@ def _fit_looks(
         {"last": page_size, "until": until},
     )
     shown = rows["shown"].to_numpy().astype(float)
-    clicked = rows["clicked"].to_numpy().astype(float)
-    if len(shown) < 2 or shown.min() < _MINIMUM_SHOWN or clicked[0] == 0:
+    position = rows["position"].to_numpy()
+    often = (position == np.arange(1, len(position) + 1)) & (shown >= _MINIMUM_SHOWN)
+    known = int(np.argmin(np.append(often, False)))
+    position, shown = position[:known], shown[:known]
+    clicked = rows["clicked"].to_numpy()[:known].astype(float)
+    if known < 2 or clicked[0] == 0:
         return None
     rate = clicked / shown
-    smooth = IsotonicRegression(increasing=False).fit_transform(
-        rows["position"].to_numpy(), rate, sample_weight=shown
-    )
+    smooth = IsotonicRegression(increasing=False).fit_transform(position, rate, sample_weight=shown)
     error = np.sqrt(np.maximum(rate * (1 - rate), 1e-12) / shown) / smooth[0]
     note = f"clicks by position on {int(shown.sum()):,} impressions; relevance is not separated"
     return tuple(
@@ -200,20 +206,12 @@ def _fit_clicks(data: FitData, chance: Floats, counts: dict[str, int]) -> tuple[
     scored = int(np.count_nonzero(data.preference))
     rows = f"{len(data.response):,} impressions, response: {response}"
     notes = (rows, f"{scored:,} scored impressions", rows)
+    unknown = "nothing to fit on: it counts for nothing"
     informed = np.array([True, scored > 0, bool(np.any(data.affinity != 0))])
-    weights = np.where(informed, fit.x, 0.0)
     rates = [
         Rate(value=float(w), standard_error=float(e), source="fitted", note=note)
-        for w, e, note in zip(weights, errors, notes, strict=True)
+        if fitted
+        else Rate(value=0.0, note=unknown)
+        for w, e, note, fitted in zip(fit.x, errors, notes, informed, strict=True)
     ]
     return rates[0], rates[1], rates[2]
-
-
-def fit_data(table: pa.Table) -> FitData:
-    """Arrays of a table with response, position, preference and affinity columns."""
-    return FitData(
-        **{
-            name: np.asarray(table[name].to_numpy(zero_copy_only=False), dtype=np.float64)
-            for name in ("response", "position", "preference", "affinity")
-        }
-    )

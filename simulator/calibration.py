@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from footfall.personas.fit import describe_users
 from footfall.personas.persona import Persona
@@ -14,7 +15,7 @@ from footfall.progress import track
 from footfall.simulator.affinity import affinities
 from footfall.simulator.behaviour import Behaviour, centred
 from footfall.simulator.behaviour_fit import FitData, fit_behaviour
-from footfall.simulator.catalog import Catalog
+from footfall.simulator.catalog import Catalog, utc_moment
 from footfall.simulator.engines.protocol import ChoiceAnswer, ChoiceRequest, Engine, ask
 from footfall.simulator.histories import read_demographics, read_histories
 from footfall.simulator.log import Log
@@ -54,7 +55,7 @@ def read_slates(
         WHERE response IS NOT NULL
         GROUP BY search_id, user_id, query ORDER BY search_id
         """,
-        {"until": until, "seed": str(seed), "count": count},
+        {"until": utc_moment(until), "seed": str(seed), "count": count},
     ).to_pylist()
     return slates
 
@@ -86,9 +87,7 @@ def calibrate(
         name: [] for name in ("response", "position", "preference", "affinity")
     }
     for index, slate in enumerate(chosen):
-        rows = catalog.rows(slate["item_ids"]).to_pylist()
-        by_id = {row["item_id"]: row for row in rows}
-        known = [by_id.get(item_id, {}) for item_id in slate["item_ids"]]
+        known = _rows(catalog, slate["item_ids"])
         persona = people.get(slate["user_id"]) or _stranger(slate["user_id"])
         affinity = affinities(
             persona, [row.get("category") for row in known], [row.get("price") for row in known]
@@ -109,15 +108,13 @@ def _describe(
 ) -> dict[str, Persona]:
     if histories.num_rows == 0:
         return {}
-    wanted = pa.array(sorted({slate["user_id"] for slate in slates}), pa.string())
-    mask = pa.compute.is_in(histories["user_id"], value_set=wanted)
+    wanted = pa.array({slate["user_id"] for slate in slates}, pa.string())
+    mask = pc.is_in(histories["user_id"], value_set=wanted)
     histories = histories.filter(mask)
     if histories.num_rows == 0:
         return {}
     if demographics is not None:
-        demographics = demographics.filter(
-            pa.compute.is_in(demographics["user_id"], value_set=wanted)
-        )
+        demographics = demographics.filter(pc.is_in(demographics["user_id"], value_set=wanted))
     return {persona.persona_id: persona for persona in describe_users(histories, demographics)}
 
 
@@ -140,7 +137,8 @@ def _score(
             requests, sizes = [], []
             for index in block:
                 slate = slates[index]
-                texts = _texts(catalog, slate["item_ids"])
+                rows = _rows(catalog, slate["item_ids"])
+                texts = [row["text"] for row in rows]
                 persona = people.get(slate["user_id"]) or _stranger(slate["user_id"])
                 questions, options = prompts.choices(persona, slate["query"], texts)
                 requests += [ChoiceRequest(question, options) for question in questions]
@@ -157,6 +155,8 @@ def _score(
     return scores
 
 
-def _texts(catalog: Catalog, item_ids: list[str]) -> list[str]:
-    rows = {row["item_id"]: row["text"] for row in catalog.rows(item_ids).to_pylist()}
-    return [rows.get(item_id, item_id) for item_id in item_ids]
+def _rows(catalog: Catalog, item_ids: list[str]) -> list[dict[str, Any]]:
+    """Rows of the catalogue; of an item that it lacks, the id is all there is to read."""
+    known = catalog.rows([item_id for item_id in item_ids if item_id in catalog]).to_pylist()
+    rows = {row["item_id"]: row for row in known}
+    return [rows.get(item_id, {"item_id": item_id, "text": item_id}) for item_id in item_ids]

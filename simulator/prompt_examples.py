@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from footfall.simulator.catalog import utc_moment
 from footfall.simulator.log import Log
 from footfall.simulator.needs import CATEGORY_SEPARATOR
 from footfall.simulator.prompts import QueryExample
@@ -21,9 +22,9 @@ def read_query_examples(
         FROM searches JOIN impressions USING (search_id) JOIN items USING (item_id)
         WHERE searches.origin = 'real' AND query IS NOT NULL AND (clicked OR purchased)
           AND ($until IS NULL OR searched_at < $until) AND length(query) BETWEEN 2 AND 40
-        ORDER BY query, hash(search_id || $seed)
+        ORDER BY query, hash(search_id || $seed), item_id
         """,
-        {"until": until, "seed": str(seed)},
+        {"until": utc_moment(until), "seed": str(seed)},
     )
     if rows.num_rows >= count:
         rows = log.query(

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from footfall.errors import EngineAnswerError, PersonaError
 from footfall.personas.persona import Persona
@@ -21,7 +21,7 @@ from footfall.progress import ProgressTask, console, track
 from footfall.simulator.arrivals import Arrivals
 from footfall.simulator.behaviour import Behaviour
 from footfall.simulator.calibration import calibrate
-from footfall.simulator.catalog import Catalog
+from footfall.simulator.catalog import Catalog, utc_moment
 from footfall.simulator.engines.protocol import Answer, Engine, Request
 from footfall.simulator.log import Log
 from footfall.simulator.needs import NeedBook
@@ -47,7 +47,8 @@ class SimulationSettings(BaseModel):
     sessions: int = Field(200, ge=1, description="Sessions to simulate.")
     until: datetime | None = Field(
         None,
-        description="Nothing in the log after this time is used: the end of the training part.",
+        description="Nothing in the log after this time is used: the end of the training part. "
+        "UTC where it names no zone.",
     )
     weeks: float = Field(8.0, gt=0, description="Sessions happen in these weeks before `until`.")
     page_size: int = Field(10, ge=1, le=100, description="Items on a page of results.")
@@ -68,6 +69,11 @@ class SimulationSettings(BaseModel):
         0.5, gt=0, le=1, description="Stop when more of the engine's answers are unusable."
     )
     seed: int = Field(0, ge=0, description="Seed of everything that is drawn.")
+
+    @field_validator("until")
+    @classmethod
+    def _as_the_log(cls, until: datetime | None) -> datetime | None:
+        return utc_moment(until)
 
 
 @dataclass(slots=True)
@@ -191,10 +197,12 @@ class Simulation:
         stored = log.query(
             "SELECT configuration FROM runs WHERE run_id = $run_id", {"run_id": self.run_id}
         ).to_pylist()
+        kind = self.engine.identity.kind
         if stored:
-            behaviour = Behaviour.model_validate(
-                json.loads(stored[0]["configuration"])["behaviour"]
-            )
+            begun = json.loads(stored[0]["configuration"])
+            behaviour = Behaviour.model_validate(begun["behaviour"])
+            # The same model may answer in another way: a server, or a recording of it.
+            kind = begun["engine"]
         elif settings.behaviour == "prior":
             behaviour = Behaviour()
         else:
@@ -219,10 +227,10 @@ class Simulation:
             most_pages=settings.most_pages,
             browsing_share=settings.browsing_share,
         )
-        self._start_run(log, behaviour)
+        self._start_run(log, behaviour, kind)
         return shop
 
-    def _start_run(self, log: Log, behaviour: Behaviour) -> None:
+    def _start_run(self, log: Log, behaviour: Behaviour, kind: str) -> None:
         identity = self.engine.identity
         until = self.settings.until
         log.start_run(
@@ -230,7 +238,7 @@ class Simulation:
             "simulate",
             {
                 "settings": self.settings.model_dump(mode="json", exclude={"concurrency"}),
-                "engine": identity.kind,
+                "engine": kind,
                 "behaviour": behaviour.model_dump(mode="json"),
                 "knowledge_until": until.isoformat() if until else None,
             },
@@ -369,8 +377,7 @@ class Simulation:
     def _count(self, log: Log, summary: SimulationSummary) -> None:
         row = log.query(
             """
-            SELECT count(*) AS impressions, count(DISTINCT search_id) AS searches,
-                   count(*) FILTER (clicked) AS clicks,
+            SELECT count(*) AS impressions, count(*) FILTER (clicked) AS clicks,
                    count(*) FILTER (purchased) AS purchases
             FROM impressions WHERE origin = $run_id
             """,

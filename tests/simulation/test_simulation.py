@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -108,6 +108,10 @@ def test_every_session_is_whole_and_consistent(shop_log, people):
     assert len(rows["sessions"]) == 30
     assert len(rows["users"]) == len(people)
     sessions = {row["session_id"]: row for row in rows["sessions"]}
+    for session_id, session in sessions.items():
+        person = people[int(session_id.rsplit("/", 1)[1]) % len(people)]
+        assert session["user_id"] == f"{summary.run_id}/{person.persona_id}"
+    assert {row["user_id"] for row in rows["users"]} == {row["user_id"] for row in rows["sessions"]}
     searches = {row["search_id"]: row for row in rows["searches"]}
     assert {row["session_id"] for row in rows["searches"]} <= set(sessions)
     for row in rows["impressions"]:
@@ -276,6 +280,51 @@ def test_queries_are_typed_in_the_words_of_the_catalogue_chinese_too(shop_log, p
         )
     assert any("牛奶" in query for query in queries)
     assert answered > 0
+
+
+def test_until_with_a_time_zone_is_the_same_run(tmp_path, make_log, people):
+    east = timezone(timedelta(hours=8))
+    plain, aware = make_log(tmp_path / "plain.duckdb"), make_log(tmp_path / "aware.duckdb")
+    first = Simulation(plain, people, ScriptedEngine(), settings(sessions=5)).run()
+    until = UNTIL.replace(tzinfo=UTC).astimezone(east)
+    second = Simulation(aware, people, ScriptedEngine(), settings(sessions=5, until=until)).run()
+    assert first.run_id == second.run_id
+    assert synthetic_rows(plain, first.run_id) == synthetic_rows(aware, second.run_id)
+
+
+def test_a_run_goes_on_with_the_rates_that_it_began_with(shop_log, people):
+    with pytest.raises(EngineUnavailableError):
+        Simulation(shop_log, people, Dying(400), settings(concurrency=4)).run()
+
+    def behaviour():
+        with Log.open(shop_log) as log:
+            return json.loads(log.scalar("SELECT configuration FROM runs WHERE kind = 'simulate'"))[
+                "behaviour"
+            ]
+
+    begun = behaviour()
+    with Log.open(shop_log, read_only=False) as log:
+        # Fitted again, the rates would be others.
+        log.execute("UPDATE impressions SET purchased = NOT purchased WHERE origin = 'real'")
+    resumed = Simulation(shop_log, people, ScriptedEngine(), settings()).run()
+    assert resumed.already_done > 0
+    assert resumed.behaviour.model_dump(mode="json") == begun == behaviour()
+
+
+def test_a_run_begun_with_a_model_goes_on_from_its_recording(tmp_path, shop_log, people):
+    class Replayed(Wrapped):
+        @property
+        def identity(self):
+            return replace(self.inner.identity, kind="replay")
+
+    with pytest.raises(EngineUnavailableError):
+        Simulation(shop_log, people, Dying(400), settings(concurrency=4)).run()
+    resumed = Simulation(shop_log, people, Replayed(), settings()).run()
+    assert resumed.state == "finished"
+    assert resumed.already_done > 0
+    with Log.open(shop_log) as log:
+        configuration = log.scalar("SELECT configuration FROM runs WHERE kind = 'simulate'")
+    assert json.loads(configuration)["engine"] == "scripted"
 
 
 KILLED = """
