@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -18,6 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from machine import describe_machine
 
 CHILD = """
 import json, resource, sys
@@ -43,15 +43,6 @@ def run_once(options: argparse.Namespace) -> dict[str, Any]:
         result: dict[str, Any] = json.loads(done.stdout)
         result["mib"] = path.stat().st_size / 1024**2
     return result
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or "unknown processor"
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else "unknown processor"
 
 
 def main() -> None:
@@ -80,8 +71,8 @@ def main() -> None:
     rows = ", ".join(f"{table} {count:,}" for table, count in results[-1]["rows"].items() if count)
     print(f"Rows written: {rows}.")
     print(
-        f"Machine: {processor()}, {os.cpu_count()} cores ({options.threads} used), "
-        f"Python {platform.python_version()}, DuckDB {version('duckdb')}."
+        f"Machine: {describe_machine()}, {options.threads} DuckDB threads, "
+        f"DuckDB {version('duckdb')}."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from footfall.errors import DataError, EmptyLogError, NoResponseError, SettingEr
 from footfall.finetune.example_table import EXAMPLE_SCHEMA, Examples
 from footfall.finetune.item_features import item_features
 from footfall.finetune.shopper_features import category_affinity, describe_shoppers, user_warmth
+from footfall.simulator.catalog import utc_moment
 from footfall.simulator.schema import ORIGIN_REAL
 
 if TYPE_CHECKING:
@@ -139,10 +140,10 @@ def read_examples(
     """
     _check(label, origins, max_slates, snapshots)
     moments = {
-        "start": None if start is None else _plain(start),
-        "end": None if end is None else _plain(end),
+        "start": utc_moment(start),
+        "end": utc_moment(end),
     }
-    known_until = _plain(until)
+    known_until = utc_moment(until)
     chosen = pa.table({"origin": pa.array(list(dict.fromkeys(origins)), pa.string())})
     check_knowledge(log, chosen, known_until, allow_unknown=allow_unknown_knowledge)
     slates = log.query(_SLATES.format(label=label), moments, chosen_origins=chosen)
@@ -201,16 +202,11 @@ def check_knowledge(
 
 def _moment(run: str, text: object) -> datetime:
     try:
-        return _plain(datetime.fromisoformat(str(text)))
+        return utc_moment(datetime.fromisoformat(str(text)))
     except ValueError as error:
         raise DataError(
             f"Run {run!r}, configuration, knowledge_until: {text!r} is not an ISO 8601 time."
         ) from error
-
-
-def _plain(moment: datetime) -> datetime:
-    """UTC without zone, as the log holds times."""
-    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _check(label: str, origins: Sequence[str], max_slates: int | None, snapshots: int) -> None:
@@ -240,7 +236,7 @@ def _complain_empty(log: Log, label: str, origins: pa.Table) -> None:
         )
     raise EmptyLogError(
         f"No slate of {names} lies in the chosen time.",
-        hint="Check start and end, or see what the log holds with `footfall log`.",
+        hint="Check start and end, or see what the log holds with `footfall runs`.",
     )
 
 
@@ -279,6 +275,6 @@ def _join(log: Log, placed: pa.Table, times: pa.Table, until: datetime) -> Examp
         raise DataError(
             f"{placed.num_rows - table.num_rows} impressions show items that the table items "
             "lacks.",
-            hint="Check the log with `footfall check`.",
+            hint="Ingest them with the other items: `footfall ingest` reads the mapping's [items].",
         )
     return Examples(table.select(EXAMPLE_SCHEMA.names))

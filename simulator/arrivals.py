@@ -91,4 +91,4 @@ class Arrivals:
                 moment += timedelta(weeks=weeks)
             if first <= moment < last:
                 return moment
-        return first + timedelta(seconds=int(rng.integers((last - first).total_seconds())))
+        return first + timedelta(seconds=int(rng.integers(int((last - first).total_seconds()))))

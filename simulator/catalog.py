@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +66,10 @@ FROM known LEFT JOIN near ON known.category = near.category ORDER BY item_id
 """
 
 
+@overload
+def utc_moment(moment: datetime) -> datetime: ...
+@overload
+def utc_moment(moment: None) -> None: ...
 def utc_moment(moment: datetime | None) -> datetime | None:
     """``moment`` as the log keeps time: UTC without zone. One without zone is taken as UTC."""
     if moment is None or moment.tzinfo is None:

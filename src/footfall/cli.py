@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
-import tomllib
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from rich.markup import escape
 from rich.table import Table
 
@@ -19,12 +19,18 @@ from footfall.errors import FootfallError, InputError, SettingError
 from footfall.finetune import ClickSettings, FusionSettings
 from footfall.personas import PersonaSettings
 from footfall.progress import console
-from footfall.recipe import load_recipe, run_recipe
+from footfall.recipe import load_recipe, parse_toml, run_recipe, validated
 from footfall.simulator import EngineSettings, Log, SimulationSettings
 
 __all__ = ["app", "main"]
 
 Settings = TypeVar("Settings", bound=BaseModel)
+
+#: Exit status after an interrupt, as shells count it: 128 and the signal's number.
+_INTERRUPTED = 130
+
+#: Tables that a settings file may hold; each command reads its own.
+_SECTIONS = ("personas", "engine", "simulation", "split", "fusion", "training")
 
 app = typer.Typer(
     name="footfall",
@@ -152,7 +158,7 @@ def simulate(
         f"{summary.purchases:,} purchases in {log}"
     )
     if summary.state == "interrupted":
-        raise typer.Exit(130)
+        raise typer.Exit(_INTERRUPTED)
 
 
 @app.command()
@@ -323,33 +329,50 @@ def _settings(kind: type[Settings], path: Path | None, section: str, /, **option
     """Settings from a table of a TOML file, overridden by the options that were given."""
     values: dict[str, Any] = {}
     if path is not None:
-        if not path.is_file():
-            raise SettingError(f"{path}: there is no such settings file.")
-        try:
-            values = dict(tomllib.loads(path.read_text(encoding="utf-8")).get(section, {}))
-        except tomllib.TOMLDecodeError as error:
-            raise SettingError(f"{path}: not a TOML file: {error}.") from error
+        values = _read_tables(path).get(section, {})
     values |= {name: value for name, value in options.items() if value is not None}
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or section
+    return validated(
+        kind,
+        values,
+        f"{path or 'options'}, {section}",
+        hint=f"Known settings: {', '.join(kind.model_fields)}.",
+    )
+
+
+def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
+    if not path.is_file():
         raise SettingError(
-            f"{path or 'options'}, {section}.{where}: {first['msg']}.",
-            hint=f"Known settings: {', '.join(kind.model_fields)}.",
-        ) from error
+            f"{path}: there is no such settings file.", hint="Name a TOML file with --settings."
+        )
+    tables = parse_toml(path.read_bytes(), path)
+    wrong = [
+        name for name, table in tables.items() if name not in _SECTIONS or type(table) is not dict
+    ]
+    if wrong:
+        raise SettingError(
+            f"{path}: {wrong[0]!r} is no table of settings.",
+            hint=f"A settings file holds the tables {', '.join(f'[{n}]' for n in _SECTIONS)}.",
+        )
+    return tables
 
 
 def main() -> None:
     """Run the command line; mistakes print one line and what to do, without a traceback."""
+    # Threads that spin while they wait slow training down several times as soon as another
+    # program wants a core. Read when torch is loaded, so it has to be set before.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(standalone_mode=True)
     except FootfallError as error:
-        console.print(f"[red]Error:[/red] {escape(error.message)}", highlight=False)
+        # Not folded at the terminal's width: paths and commands are there to be copied.
+        console.print(f"[red]Error:[/red] {escape(error.message)}", highlight=False, soft_wrap=True)
         if error.hint:
-            console.print(f"  {error.hint}", highlight=False, markup=False)
+            console.print(f"  {error.hint}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2 if isinstance(error, InputError) else 1)
-    except KeyboardInterrupt:
-        console.print("Interrupted. What was finished is kept; run the same command to continue.")
-        sys.exit(130)
+    except SystemExit as end:
+        # The command line turns an interrupt into this exit status and says nothing.
+        if end.code == _INTERRUPTED:
+            console.print(
+                "Interrupted. What was finished is kept; run the same command to continue."
+            )
+        raise

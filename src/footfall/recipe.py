@@ -15,13 +15,13 @@ from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from footfall import steps
-from footfall.errors import DataError, SettingError
+from footfall.errors import DataError, NoResponseError, SettingError
 from footfall.eval import ArmComparison, CostLine
 from footfall.finetune import (
     ClickSettings,
@@ -34,7 +34,16 @@ from footfall.personas import PersonaSettings
 from footfall.progress import console
 from footfall.simulator import EngineSettings, SimulationSettings
 
-__all__ = ["Recipe", "RecipeResult", "load_recipe", "run_recipe"]
+__all__ = [
+    "Recipe",
+    "RecipeResult",
+    "load_recipe",
+    "parse_toml",
+    "run_recipe",
+    "validated",
+]
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 Control = Literal["oversampled", "random-pairs"]
 
@@ -134,25 +143,41 @@ def load_recipe(source: str | Path) -> Recipe:
     }
     path = Path(source)
     if path.is_file():
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     elif str(source) in packaged:
-        text = packaged[str(source)].read_text(encoding="utf-8")
+        content = packaged[str(source)].read_bytes()
     else:
         raise SettingError(
             f"{source}: there is no such recipe file.",
             hint=f"Packaged recipes: {', '.join(sorted(packaged))}.",
         )
+    return validated(
+        Recipe,
+        parse_toml(content, source),
+        str(source),
+        hint="`footfall run --check` prints a packaged recipe with all of its settings.",
+    )
+
+
+def parse_toml(content: bytes, source: str | Path) -> dict[str, Any]:
+    """Tables of a TOML file; a :class:`SettingError` names ``source`` where it is none."""
     try:
-        return Recipe.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingError(f"{source}: not a TOML file: {error}.") from error
+        return tomllib.loads(content.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(
+            f"{source}: not a TOML file: {error}.", hint="Correct that line; the text is UTF-8."
+        ) from error
+
+
+def validated(kind: type[Settings], values: dict[str, Any], where: str, *, hint: str) -> Settings:
+    """Settings from plain values; a :class:`SettingError` names the first that is wrong."""
+    try:
+        return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the recipe"
-        raise SettingError(
-            f"{source}, {where}: {first['msg']}.",
-            hint="`footfall run --settings` lists every setting.",
-        ) from error
+        setting = ".".join(str(part) for part in first["loc"])
+        place = f"{where}, {setting}" if setting else where
+        raise SettingError(f"{place}: {first['msg']}.", hint=hint) from error
 
 
 def run_recipe(source: str | Path | Recipe, *, folder: str | Path | None = None) -> RecipeResult:
@@ -185,7 +210,9 @@ class _Run:
         recipe = self.recipe
         self._refuse_other_log()
         self._stage("ingest", recipe.source, self.log, self._ingest)
-        self._stage("personas", recipe.personas, self.people, self._make_people)
+        # What personas and shoppers know ends with the training part.
+        until = recipe.split.train_until
+        self._stage("personas", [recipe.personas, until], self.people, self._make_people)
         self._stage("simulate", [recipe.engine, recipe.simulation], self.facts_file, self._simulate)
         examples = self.folder / "examples"
         self._stage(
@@ -299,6 +326,7 @@ class _Run:
 
     def _train(self) -> None:
         """Choose the weight on validation data, train every arm with every seed, compare."""
+        self._check_labels()
         seeds = self.recipe.evaluation.seeds
         given = self.recipe.fusion.alpha
         choice = choose_alpha(
@@ -333,6 +361,16 @@ class _Run:
             resamples=self.recipe.evaluation.resamples,
             seed=self.recipe.split.seed,
         )
+
+    def _check_labels(self) -> None:
+        """Refuse parts that nothing can be learned from or measured on, before any training."""
+        for name in ("real", "validation", "test"):
+            labels = load_examples(self.folder / "examples" / f"{name}.parquet").labels
+            if labels.all() or not labels.any():
+                raise NoResponseError(
+                    f"The {name} examples ({len(labels):,}) do not have both responses.",
+                    hint="Move the times of [split], or use more slates.",
+                )
 
     def _train_one(self, arm: str, alpha: float, seed: int) -> Path:
         """Folder of one arm's model with its scores; trained unless that was done before."""

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from footfall.errors import DataError, SettingError
 from footfall.finetune import (
@@ -51,6 +58,7 @@ from footfall.simulator import (
     read_histories,
     read_pages,
 )
+from footfall.simulator.catalog import utc_moment
 
 if TYPE_CHECKING:
     from footfall.eval import ArmComparison, CostLine
@@ -76,7 +84,7 @@ Label = Literal["purchased", "clicked"]
 
 
 class Split(BaseModel):
-    """Where the training, validation and test parts of the real log end, in time order."""
+    """Where the parts of the real log end, in time order. Times without zone are UTC."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -89,6 +97,11 @@ class Split(BaseModel):
     validation_slates: int | None = Field(None, ge=1, description="Most validation slates to use.")
     test_slates: int | None = Field(None, ge=1, description="Most test slates to use.")
     seed: int = Field(0, ge=0, description="Seed of the choice of slates.")
+
+    @field_validator("train_until", "validation_until", "test_until", "train_from")
+    @classmethod
+    def _as_the_log(cls, moment: datetime | None) -> datetime | None:
+        return utc_moment(moment)
 
     @model_validator(mode="after")
     def _in_order(self) -> Split:
@@ -157,6 +170,7 @@ def make_personas(
     settings: PersonaSettings | None = None,
 ) -> list[Persona]:
     """Make a population: fitted on a log before ``until``, or invented where ``log`` is none."""
+    _check_folder(output)
     settings = settings or PersonaSettings()
     if log is None:
         people = invent_personas(count, locale=settings.locale, seed=settings.seed)
@@ -185,16 +199,24 @@ def simulate(
     settings: SimulationSettings | None = None,
 ) -> SimulationSummary:
     """Send personas (or the personas of a file) through the shop of a log."""
-    if isinstance(people, str | Path):
-        people = read_personas(people)
     settings = settings or SimulationSettings()
     with Log.open(log) as opened:
+        if isinstance(people, str | Path):
+            people = read_personas(people)
         catalog = Catalog.from_log(opened, until=settings.until)
     opened_engine = open_engine(engine or EngineSettings())
     try:
         return Simulation(log, people, opened_engine, settings, catalog=catalog).run()
     finally:
         opened_engine.close()
+
+
+def _check_folder(output: str | Path | None) -> None:
+    """Find out that a result has no place before it is worked for."""
+    if output is not None and not Path(output).parent.is_dir():
+        raise SettingError(
+            f"{output}: the folder {Path(output).parent} does not exist.", hint="Make it first."
+        )
 
 
 def read_parts(log: str | Path, split: Split) -> Parts:
@@ -302,6 +324,7 @@ def score(
 
     classifier = ClickModel.load(model) if isinstance(model, str | Path) else model
     part = _examples(examples)
+    _check_folder(output)
     output = Path(output)
     partial = output.with_name(output.name + ".partial")
     pq.write_table(part.score_table(classifier.predict_proba(part)), partial)
@@ -320,6 +343,7 @@ def evaluate(
     seed: int = 0,
 ) -> ArmComparison:
     """Score the models of every arm (one per training seed) on a test part and compare them."""
+    _check_folder(output)
     part = _examples(test)
     scores: dict[str, list[str | Path]] = {}
     for name, folders in arms.items():
@@ -350,6 +374,7 @@ def compare_scores(
 
     from footfall.eval import compare_arms
 
+    _check_folder(output)
     for path in (path for paths in scores.values() for path in paths):
         if not Path(path).is_file():
             raise DataError(
@@ -381,12 +406,19 @@ def report(
     """Write one HTML file about a simulated run and, where given, what training gained."""
     from footfall.eval import ArmComparison, describe_run, write_report
 
+    _check_folder(output)
     if isinstance(evaluation, str | Path):
         if not Path(evaluation).is_file():
             raise DataError(
                 f"{evaluation}: there is no such file.", hint="Make it with `footfall evaluate`."
             )
-        evaluation = ArmComparison.model_validate_json(Path(evaluation).read_text("utf-8"))
+        try:
+            evaluation = ArmComparison.model_validate_json(Path(evaluation).read_bytes())
+        except ValidationError as error:
+            raise DataError(
+                f"{evaluation} does not hold a comparison of arms.",
+                hint="Make it with `footfall evaluate`.",
+            ) from error
     with Log.open(log) as opened:
         content = describe_run(
             opened,

@@ -177,6 +177,26 @@ def test_synthetic_rows_must_beat_the_best_control_too(make_scores):
     assert "| popular |" in worse.to_markdown()
 
 
+def test_every_slice_has_a_verdict_of_its_own(make_scores):
+    real, helped = make_scores(0.3, noise=1), make_scores(5.0, noise=2)
+    cold = real["item_cold"]
+    probability = pc.if_else(cold, helped["probability"], real["probability"])
+    found = compare_arms(
+        {"real": real, "synthetic": real.set_column(1, "probability", probability)}, **FEW
+    )
+    verdicts = {row.slice: row.verdict for row in found.verdicts}
+    assert verdicts["cold items"] == "helped"
+    assert verdicts["warm items"] == "no evidence"
+
+
+def test_arms_of_other_test_rows_are_refused(make_scores):
+    table = make_scores()
+    labels = pc.invert(table["label"])
+    other = table.set_column(table.column_names.index("label"), "label", labels)
+    with pytest.raises(DataError, match=r"control.*same rows|same rows.*control"):
+        compare_arms({"real": table, "synthetic": make_scores(2.0), "control": other}, **FEW)
+
+
 def test_arms_without_controls_say_so_and_missing_arms_are_errors(make_scores):
     arms = {"real": make_scores(0.5), "a": make_scores(3.0, noise=4), "b": make_scores(0.5)}
     found = compare_arms(arms, synthetic=["a", "b"], **FEW)

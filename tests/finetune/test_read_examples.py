@@ -39,6 +39,18 @@ def test_features_by_hand(shop):
     assert cold["price_vs_category"] == 0.0
 
 
+def test_a_purchase_at_the_end_of_the_training_part_warms_nobody(shop):
+    # Day 10 is where the part ends, exclusive.
+    shop.buy("bob", "late", 10)
+    found = rows(read_examples(shop.log, until=UNTIL))
+    assert found["second/late"]["item_cold"]
+    assert found["second/late"]["user_cold"]
+    shop.buy("bob", "late", 9.99)
+    found = rows(read_examples(shop.log, until=UNTIL))
+    assert not found["second/late"]["item_cold"]
+    assert not found["second/late"]["user_cold"]
+
+
 def test_query_label_and_rates(shop):
     found = rows(read_examples(shop.log, until=UNTIL))
     assert found["first/soup"]["query"] == "hot  soup"

@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from math import exp, log1p
 
 import pytest
 
@@ -156,6 +157,33 @@ def test_the_same_inputs_give_the_same_log_in_whatever_order_answers_come(
     assert logs[0]["impressions"]
 
 
+class ByItem(Shuffled):
+    """Log-odds from the number at the end of the item's text."""
+
+    def submit(self, request):
+        ticket = super().submit(request)
+        self.odds = getattr(self, "odds", {})
+        if not isinstance(request, TextRequest):
+            self.odds[ticket] = int(request.prompt.splitlines()[-2].split()[-1]) / 10 - 3
+        return ticket
+
+    def collect(self):
+        return [
+            (t, ChoiceAnswer((-log1p(exp(-self.odds[t])), -log1p(exp(self.odds[t]))), 1, 1))
+            if t in self.odds
+            else (t, answer)
+            for t, answer in super().collect()
+        ]
+
+
+def test_every_answer_reaches_the_item_that_it_was_given_for(shop_log, people):
+    run = Simulation(shop_log, people, ByItem(3), settings(sessions=12, behaviour="prior")).run()
+    rows = synthetic_rows(shop_log, run.run_id)["impressions"]
+    assert len({row["item_id"] for row in rows}) > 10
+    for row in rows:
+        assert row["score"] == pytest.approx(int(row["item_id"][1:]) / 10 - 3)
+
+
 def test_another_seed_gives_another_run(shop_log, people):
     first = Simulation(shop_log, people, ScriptedEngine(), settings(seed=1)).run()
     second = Simulation(shop_log, people, ScriptedEngine(), settings(seed=2)).run()
@@ -290,6 +318,27 @@ def test_until_with_a_time_zone_is_the_same_run(tmp_path, make_log, people):
     second = Simulation(aware, people, ScriptedEngine(), settings(sessions=5, until=until)).run()
     assert first.run_id == second.run_id
     assert synthetic_rows(plain, first.run_id) == synthetic_rows(aware, second.run_id)
+
+
+def test_nothing_after_until_changes_a_run(tmp_path, make_log, people):
+    early, late = make_log(tmp_path / "early.duckdb"), make_log(tmp_path / "late.duckdb")
+    with Log.open(late, read_only=False) as log:
+        for table, key in (("sessions", ""), ("searches", "search_id"), ("impressions", "")):
+            moment = {"sessions": "started_at", "searches": "searched_at"}.get(table, "shown_at")
+            changes = [f"{moment} + INTERVAL 90 DAY AS {moment}"]
+            changes += ["session_id || '+' AS session_id"] if table != "impressions" else []
+            changes += ["search_id || '+' AS search_id"] if key or table == "impressions" else []
+            changes += ["true AS purchased"] if table == "impressions" else []
+            log.execute(f"INSERT INTO {table} SELECT * REPLACE ({', '.join(changes)}) FROM {table}")
+        log.execute(
+            "INSERT INTO purchases SELECT purchases.* REPLACE "
+            "(purchased_at + INTERVAL 90 DAY AS purchased_at, 99.0 AS amount) "
+            "FROM purchases, range(3) WHERE item_id < 'i3'"
+        )
+    first = Simulation(early, people, ScriptedEngine(), settings()).run()
+    second = Simulation(late, people, ScriptedEngine(), settings()).run()
+    assert first.behaviour == second.behaviour
+    assert synthetic_rows(early, first.run_id) == synthetic_rows(late, second.run_id)
 
 
 def test_a_run_goes_on_with_the_rates_that_it_began_with(shop_log, people):
