@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from footfall.errors import DataError
 from footfall.eval.likeness import Likeness
 from footfall.eval.metrics import METRICS
 from footfall.eval.plots import (
@@ -31,6 +30,7 @@ from footfall.eval.results import (
 )
 from footfall.eval.scores import SLICES
 from footfall.eval.sessions import SessionStory
+from footfall.files import whole_file
 
 if TYPE_CHECKING:
     from footfall.simulator.log import Log
@@ -308,19 +308,10 @@ def write_report(path: str | Path, content: ReportContent) -> Path:
     DataError
         If the folder does not exist or the file cannot be written.
     """
-    path = Path(path)
     page = render_report(content)
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with whole_file(path) as partial:
         partial.write_text(page, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise DataError(
-            f"{path}: the report cannot be written ({error.strerror}).",
-            hint="Choose a folder that exists and can be written to.",
-        ) from error
-    return path
+    return Path(path)
 
 
 def collect_rejects(log: Log, run_ids: Sequence[str] = ()) -> list[RejectCount]:

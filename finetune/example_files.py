@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from footfall.errors import DataError
+from footfall.files import whole_file
 from footfall.finetune.example_table import Examples
 
 __all__ = ["load_examples", "save_examples"]
@@ -21,18 +22,9 @@ def save_examples(examples: Examples, path: str | Path) -> Path:
     DataError
         If the file cannot be written.
     """
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with whole_file(path) as partial:
         pq.write_table(examples.table, partial, compression="zstd")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise DataError(
-            f"{path}: the examples cannot be written ({error.strerror or error}).",
-            hint="Choose a folder that exists and has room.",
-        ) from error
-    return path
+    return Path(path)
 
 
 def load_examples(path: str | Path) -> Examples:

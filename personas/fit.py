@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from footfall.errors import PersonaError
+from footfall.files import whole_file
 from footfall.personas.anonymity import suppress
 from footfall.personas.describe import (
     demographic_records,
@@ -224,11 +225,9 @@ class PersonaModel:
             attributes=self.attributes,
             segments=self.profiles,
         )
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
         text = json.dumps(saved.model_dump(mode="json"), ensure_ascii=False, indent=1)
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(path)
+        with whole_file(path) as partial:
+            partial.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> PersonaModel:

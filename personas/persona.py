@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from footfall.errors import PersonaError
+from footfall.files import whole_file
 
 __all__ = ["Persona", "read_personas", "write_personas"]
 
@@ -93,12 +94,9 @@ def _parse(line: str, path: Path, number: int) -> Persona:
 
 def write_personas(personas: Iterable[Persona], path: str | Path) -> int:
     """Write personas as JSON Lines, replacing the file in one step; return how many."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
     count = 0
-    with partial.open("w", encoding="utf-8") as lines:
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8") as lines:
         for persona in personas:
             lines.write(json.dumps(persona.model_dump(mode="json"), ensure_ascii=False) + "\n")
             count += 1
-    partial.replace(path)
     return count

@@ -41,7 +41,7 @@ def read_slates(
         ), chosen AS (
             SELECT search_id, session_id, query FROM searches
             WHERE origin = 'real' AND ($until IS NULL OR searched_at < $until)
-            ORDER BY hash(search_id || $seed), search_id LIMIT $count
+            ORDER BY md5(search_id || $seed), search_id LIMIT $count
         )
         SELECT user_id, query, list(item_id ORDER BY item_id) AS item_ids,
                list(position ORDER BY item_id) AS positions,

@@ -22,13 +22,13 @@ def read_query_examples(
         FROM searches JOIN impressions USING (search_id) JOIN items USING (item_id)
         WHERE searches.origin = 'real' AND query IS NOT NULL AND (clicked OR purchased)
           AND ($until IS NULL OR searched_at < $until) AND length(query) BETWEEN 2 AND 40
-        ORDER BY query, hash(search_id || $seed), item_id
+        ORDER BY query, md5(search_id || $seed), item_id
         """,
         {"until": utc_moment(until), "seed": str(seed)},
     )
     if rows.num_rows >= count:
         rows = log.query(
-            "SELECT * FROM examples ORDER BY hash(query || $seed), query LIMIT $count",
+            "SELECT * FROM examples ORDER BY md5(query || $seed), query LIMIT $count",
             {"seed": str(seed), "count": count},
             examples=rows,
         )
@@ -37,7 +37,7 @@ def read_query_examples(
         """
         SELECT text AS wanted, category FROM items
         WHERE category IS NOT NULL AND length(text) BETWEEN 4 AND 80
-        ORDER BY hash(item_id || $seed), item_id LIMIT $count
+        ORDER BY md5(item_id || $seed), item_id LIMIT $count
         """,
         {"seed": str(seed), "count": count},
     )

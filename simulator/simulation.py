@@ -270,6 +270,7 @@ class Simulation:
             with track("Simulating sessions", total=len(todo)) as progress:
                 self._drive(writer, shop, arrivals, todo, summary, progress)
             writer.flush()
+            self._judge(summary, fewest_answers=1)
             state = "finished"
         except KeyboardInterrupt:
             state = "interrupted"
@@ -362,8 +363,10 @@ class Simulation:
         progress.advance()
         self._judge(summary)
 
-    def _judge(self, summary: SimulationSummary) -> None:
-        if summary.answers < _ANSWERS_BEFORE_JUDGING:
+    def _judge(
+        self, summary: SimulationSummary, *, fewest_answers: int = _ANSWERS_BEFORE_JUDGING
+    ) -> None:
+        if summary.answers < fewest_answers:
             return
         share = summary.unusable_answers / summary.answers
         if share > self.settings.largest_unusable_share:

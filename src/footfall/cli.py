@@ -157,6 +157,10 @@ def simulate(
         f"{summary.impressions:,} impressions, {summary.clicks:,} clicks, "
         f"{summary.purchases:,} purchases in {log}"
     )
+    if summary.unusable_answers:
+        typer.echo(
+            f"{summary.unusable_answers:,} of {summary.answers:,} answers could not be used."
+        )
     if summary.state == "interrupted":
         raise typer.Exit(_INTERRUPTED)
 

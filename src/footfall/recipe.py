@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from footfall import steps
 from footfall.errors import DataError, NoResponseError, SettingError
 from footfall.eval import ArmComparison, CostLine
+from footfall.files import whole_file
 from footfall.finetune import (
     ClickSettings,
     Examples,
@@ -209,7 +210,7 @@ class _Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         recipe = self.recipe
         self._refuse_other_log()
-        self._stage("ingest", recipe.source, self.log, self._ingest)
+        self._stage("ingest", self._source_settings(), self.log, self._ingest)
         # What personas and shoppers know ends with the training part.
         until = recipe.split.train_until
         self._stage("personas", [recipe.personas, until], self.people, self._make_people)
@@ -262,7 +263,7 @@ class _Run:
 
     def _refuse_other_log(self) -> None:
         """A log made with other source settings is never overwritten."""
-        past = f"|ingest|{_canonical(self.recipe.source)}"
+        past = f"|ingest|{_canonical(self._source_settings())}"
         wanted = hashlib.sha256(past.encode()).hexdigest()[:16]
         made = self._state().get("ingest", {}).get("fingerprint")
         if self.log.exists() and made != wanted:
@@ -270,6 +271,11 @@ class _Run:
                 f"{self.log} was made with other source settings.",
                 hint="Use another folder (--folder), or delete the file.",
             )
+
+    def _source_settings(self) -> list[Any]:
+        """The source's settings and, where it is a mapping file, what the file says."""
+        mapping = Path(self.recipe.source.name)
+        return [self.recipe.source, mapping.read_text("utf-8") if mapping.is_file() else ""]
 
     def _ingest(self) -> None:
         source = self.recipe.source
@@ -458,11 +464,9 @@ def _write_json(path: Path, content: Any) -> None:
     def plain(value: Any) -> Any:
         return value.isoformat() if isinstance(value, datetime) else str(value)
 
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(
-        json.dumps(content, ensure_ascii=False, indent=1, default=plain), encoding="utf-8"
-    )
-    partial.replace(path)
+    text = json.dumps(content, ensure_ascii=False, indent=1, default=plain)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _verdict(comparison: ArmComparison) -> str:

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from footfall.errors import DataError, SettingError
+from footfall.files import whole_file
 from footfall.finetune import (
     ClickModel,
     ClickSettings,
@@ -325,11 +326,10 @@ def score(
     classifier = ClickModel.load(model) if isinstance(model, str | Path) else model
     part = _examples(examples)
     _check_folder(output)
-    output = Path(output)
-    partial = output.with_name(output.name + ".partial")
-    pq.write_table(part.score_table(classifier.predict_proba(part)), partial)
-    partial.replace(output)
-    return output
+    table = part.score_table(classifier.predict_proba(part))
+    with whole_file(output) as partial:
+        pq.write_table(table, partial)
+    return Path(output)
 
 
 def evaluate(
@@ -385,9 +385,8 @@ def compare_scores(
         tables, reference=reference, synthetic=synthetic, resamples=resamples, seed=seed
     )
     if output is not None:
-        partial = Path(output).with_name(Path(output).name + ".partial")
-        partial.write_text(comparison.model_dump_json(indent=1), encoding="utf-8")
-        partial.replace(output)
+        with whole_file(output) as partial:
+            partial.write_text(comparison.model_dump_json(indent=1), encoding="utf-8")
     return comparison
 
 
