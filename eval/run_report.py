@@ -36,6 +36,7 @@ def describe_run(
     run_id: str,
     *,
     title: str,
+    verdict: str = "",
     arms: ArmComparison | None = None,
     sessions: int = 4,
     splits: int = 20,
@@ -47,7 +48,8 @@ def describe_run(
 ) -> ReportContent:
     """Collect the sessions to read, the likeness, the fitted behaviour and how to repeat a run.
 
-    Real sessions are compared up to the time that the run could know of.
+    Real sessions are compared up to the time that the run could know of. Without a ``verdict`` of
+    its own the report makes one from the arms.
 
     Raises
     ------
@@ -72,6 +74,7 @@ def describe_run(
     behaviour = Behaviour.model_validate(configuration.get("behaviour", {}))
     return ReportContent(
         title=title,
+        verdict=verdict,
         facts=_facts(log, run, configuration) | (facts or {}),
         sessions=collect_sessions(log, run_id, sessions, seed),
         likeness=likeness(log, run_id, end=moment, until=moment, splits=splits, seed=seed),

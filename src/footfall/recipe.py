@@ -234,7 +234,7 @@ class _Run:
             run_id=facts["run_id"],
             sessions=facts["sessions"],
             comparison=comparison,
-            verdict=_verdict(comparison),
+            verdict=_verdict(comparison, self._weight()),
             seconds=monotonic() - began,
         )
 
@@ -407,8 +407,15 @@ class _Run:
         weights = np.where(train.synthetic, train.weights * scale, train.weights)
         return train.with_column("weight", weights)
 
+    def _weight(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads(self.weight_file.read_text(encoding="utf-8"))
+        return loaded
+
     def _report(self) -> None:
-        weight = json.loads(self.weight_file.read_text(encoding="utf-8"))
+        weight = self._weight()
+        comparison = ArmComparison.model_validate_json(
+            self.comparison_file.read_text(encoding="utf-8")
+        )
         facts = json.loads(self.facts_file.read_text(encoding="utf-8"))
         losses = ", ".join(
             f"weight {alpha}: {loss:.5f}" for alpha, loss in weight["validation_log_loss"].items()
@@ -417,8 +424,9 @@ class _Run:
             self.log,
             self.report_file,
             run_id=self._run_id(),
-            evaluation=self.comparison_file,
+            evaluation=comparison,
             title=self.recipe.title,
+            verdict=_verdict(comparison, weight),
             cost=[
                 CostLine(
                     stage=name,
@@ -432,12 +440,7 @@ class _Run:
             commands=[f"footfall run {self.source} --folder {self.folder.name}"],
             cautions=[
                 f"Log loss on real validation data by weight of the synthetic rows: {losses}. "
-                f"The weight chosen there is {weight['chosen']:g}"
-                + (
-                    ""
-                    if weight["chosen"]
-                    else f": do not use these rows. They were compared at {weight['compared']:g}."
-                )
+                f"The weight chosen there is {weight['chosen']:g}."
             ],
             splits=self.recipe.evaluation.likeness_splits,
         )
@@ -469,12 +472,18 @@ def _write_json(path: Path, content: Any) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def _verdict(comparison: ArmComparison) -> str:
-    """The verdict on all test rows, in one sentence."""
+def _verdict(comparison: ArmComparison, weight: dict[str, Any]) -> str:
+    """What validation chose, and the verdict on all test rows."""
     found = next(row for row in comparison.verdicts if row.slice == "all")
     words = {
         "helped": "The synthetic sessions helped",
         "no evidence": "There is no evidence that the synthetic sessions helped",
         "hurt": "The synthetic sessions hurt",
     }
-    return f"{words[found.verdict]}. {found.reason}"
+    outcome = f"{words[found.verdict]}. {found.reason}"
+    if weight["chosen"]:
+        return outcome
+    return (
+        "Leave the synthetic sessions out: on real validation data their best weight was 0. "
+        f"Compared all the same at weight {weight['compared']:g}: {outcome}"
+    )

@@ -74,11 +74,12 @@ def test_the_whole_loop_runs_from_one_file(finished):
         "oversampled",
         "random-pairs",
     }
-    assert result.verdict.split(".")[0] in {
-        "The synthetic sessions helped",
-        "There is no evidence that the synthetic sessions helped",
-        "The synthetic sessions hurt",
-    }
+    weight = json.loads((result.folder / "weight.json").read_text())["chosen"]
+    assert result.verdict.startswith("Leave the synthetic sessions out") == (weight == 0)
+    verdict = next(row.verdict for row in result.comparison.verdicts if row.slice == "all")
+    assert {"helped": "sessions helped. ", "no evidence": "no evidence", "hurt": "sessions hurt"}[
+        verdict
+    ] in result.verdict
     page = result.report.read_text(encoding="utf-8")
     assert "Small shop" in page
     assert result.run_id in page
