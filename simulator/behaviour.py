@@ -1,12 +1,13 @@
 """Rates of looking, clicking, buying and leaving: fitted on the log, never left to the model.
 
-Language models over-click and never leave; they rank. So the model's log-odds and the persona's
-affinity only say *which* item of a slate is preferred (both are centred within the slate), and the
-curves here say *how often* anything is clicked, carted, bought or left.
+Language models over-click and never leave; they rank. So the model's log-odds, the persona's
+affinity and the item's popularity only say *which* item of a slate is preferred (all are centred
+within the slate), and the curves here say *how often* anything is clicked, carted, bought or left.
 
 The chance that the item at position ``k`` is clicked is the position-based model::
 
-    P(click) = look[k] * sigmoid(intercept + on_preference * preference + on_affinity * affinity)
+    P(click) = look[k] * sigmoid(intercept + on_preference * preference
+                                 + on_affinity * affinity + on_popularity * popularity)
 
 and a click leads to the cart and to a purchase by constant rates.
 """
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Behaviour", "Rate", "centred", "sigmoid"]
+__all__ = ["Behaviour", "Rate", "centred", "popularity_deviation", "sigmoid"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -64,6 +65,10 @@ class Behaviour(BaseModel):
         _prior(0.5, "no real responses to fit on"),
         description="Weight of the persona's affinity, in standard deviations in the slate.",
     )
+    on_popularity: Rate = Field(
+        _prior(0.3, "no real responses to fit on"),
+        description="Weight of the item's popularity, per unit of log(1 + purchases and clicks).",
+    )
     cart_after_click: Rate = Field(
         _prior(0.5, "assumed: the log does not record carts"),
         description="Share of clicked items put into the cart.",
@@ -91,12 +96,15 @@ class Behaviour(BaseModel):
         values += [values[-1]] * max(0, count - len(values))
         return np.asarray(values[:count], dtype=np.float64)
 
-    def click_probabilities(self, preference: Floats, affinity: Floats) -> Floats:
-        """Chance of a click for every item that was looked at, both inputs of shape (slate,)."""
+    def click_probabilities(
+        self, preference: Floats, affinity: Floats, popularity: Floats
+    ) -> Floats:
+        """Chance of a click for every item that was looked at, all inputs of shape (slate,)."""
         return sigmoid(
             self.intercept.value
             + self.on_preference.value * preference
             + self.on_affinity.value * affinity
+            + self.on_popularity.value * popularity
         )
 
     def leaving(self, patience: float, *, bought: bool) -> float:
@@ -109,6 +117,15 @@ class Behaviour(BaseModel):
 def sigmoid(log_odds: Floats) -> Floats:
     """Probability of the log-odds, without overflow."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * log_odds)), dtype=np.float64)
+
+
+def popularity_deviation(popularity: Floats) -> Floats:
+    """Log popularity of each item of one slate beside the slate's mean, shape (slate,).
+
+    ``popularity`` counts purchases and clicks; unknown counts are 0.
+    """
+    logs = np.log1p(np.nan_to_num(np.asarray(popularity, dtype=np.float64)))
+    return np.asarray(logs - logs.mean(), dtype=np.float64) if logs.size else logs
 
 
 def centred(values: Floats) -> Floats:

@@ -29,13 +29,15 @@ _WEIGHT_DEVIATION = 1.0
 class FitData:
     """Real impressions to fit the click curve on; all arrays of shape (impressions,).
 
-    ``preference`` and ``affinity`` are centred within their slate; 0 where unknown.
+    ``preference``, ``affinity`` and ``popularity`` are centred within their slate; 0 where unknown.
+    None of them may know the response itself: take them from the time before the slate.
     """
 
     response: Floats
     position: Floats
     preference: Floats
     affinity: Floats
+    popularity: Floats
 
 
 def read_response_counts(log: Log, *, until: datetime | None = None) -> dict[str, int]:
@@ -77,12 +79,13 @@ def fit_behaviour(
     leave, stay = _fit_leaving(log, until, prior)
     conversion = 1.0 if counts["clicked"] else cart.value * purchase.value
     chance = _look_of_rows(look, data.position) * conversion
-    intercept, on_preference, on_affinity = _fit_clicks(data, chance, counts)
+    intercept, on_preference, on_affinity, on_popularity = _fit_clicks(data, chance, counts)
     return Behaviour(
         look=look,
         intercept=intercept,
         on_preference=on_preference,
         on_affinity=on_affinity,
+        on_popularity=on_popularity,
         cart_after_click=cart,
         purchase_after_cart=purchase,
         leave_after_page=leave,
@@ -188,10 +191,11 @@ def _look_of_rows(look: tuple[Rate, ...], position: Floats) -> Floats:
     return np.where(known, values[index], values.mean())
 
 
-def _fit_clicks(data: FitData, chance: Floats, counts: dict[str, int]) -> tuple[Rate, Rate, Rate]:
+def _fit_clicks(data: FitData, chance: Floats, counts: dict[str, int]) -> list[Rate]:
     """Intercept and weights of ``P = chance * sigmoid(...)`` by penalised maximum likelihood."""
-    design = np.column_stack([np.ones_like(data.response), data.preference, data.affinity])
-    penalty = np.array([0.0, 1.0, 1.0]) / _WEIGHT_DEVIATION**2
+    covariates = [data.preference, data.affinity, data.popularity]
+    design = np.column_stack([np.ones_like(data.response), *covariates])
+    penalty = np.array([0.0, 1.0, 1.0, 1.0]) / _WEIGHT_DEVIATION**2
 
     def loss(weights: Floats) -> float:
         probability = np.clip(chance * sigmoid(design @ weights), 1e-9, 1 - 1e-9)
@@ -200,18 +204,17 @@ def _fit_clicks(data: FitData, chance: Floats, counts: dict[str, int]) -> tuple[
         )
         return float(-likelihood.sum() + 0.5 * (penalty * weights**2).sum())
 
-    fit = minimize(loss, x0=np.array([-1.0, 0.0, 0.0]), method="BFGS")
+    fit = minimize(loss, x0=np.array([-1.0, 0.0, 0.0, 0.0]), method="BFGS")
     errors = np.sqrt(np.maximum(np.diag(fit.hess_inv), 0.0))
     response = "clicks" if counts["clicked"] else "purchases"
     scored = int(np.count_nonzero(data.preference))
     rows = f"{len(data.response):,} impressions, response: {response}"
-    notes = (rows, f"{scored:,} scored impressions", rows)
+    notes = (rows, f"{scored:,} scored impressions", rows, rows)
     unknown = "nothing to fit on: it counts for nothing"
-    informed = np.array([True, scored > 0, bool(np.any(data.affinity != 0))])
-    rates = [
+    informed = [True, *(bool(np.any(values != 0)) for values in covariates)]
+    return [
         Rate(value=float(w), standard_error=float(e), source="fitted", note=note)
         if fitted
         else Rate(value=0.0, note=unknown)
         for w, e, note, fitted in zip(fit.x, errors, notes, informed, strict=True)
     ]
-    return rates[0], rates[1], rates[2]

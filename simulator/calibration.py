@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from footfall.personas.fit import describe_users
 from footfall.personas.persona import Persona
 from footfall.progress import track
 from footfall.simulator.affinity import affinities
-from footfall.simulator.behaviour import Behaviour, centred
+from footfall.simulator.behaviour import Behaviour, centred, popularity_deviation
 from footfall.simulator.behaviour_fit import FitData, fit_behaviour
 from footfall.simulator.catalog import Catalog, utc_moment
 from footfall.simulator.engines.protocol import ChoiceAnswer, ChoiceRequest, Engine, ask
@@ -26,9 +26,14 @@ __all__ = ["calibrate", "read_slates"]
 
 
 def read_slates(
-    log: Log, *, count: int, until: datetime | None = None, seed: int = 0
+    log: Log,
+    *,
+    count: int,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Up to ``count`` real slates before ``until``, chosen by a seeded hash of their id.
+    """Up to ``count`` real slates from ``since`` to ``until``, chosen by a seeded hash of their id.
 
     Each has ``user_id``, ``query`` and, as lists in one order, ``item_ids``, ``positions`` and
     ``responses`` (clicked where the log has clicks, purchased otherwise).
@@ -41,6 +46,7 @@ def read_slates(
         ), chosen AS (
             SELECT search_id, session_id, query FROM searches
             WHERE origin = 'real' AND ($until IS NULL OR searched_at < $until)
+              AND ($since IS NULL OR searched_at >= $since)
             ORDER BY md5(search_id || $seed), search_id LIMIT $count
         )
         SELECT user_id, query, list(item_id ORDER BY item_id) AS item_ids,
@@ -55,7 +61,12 @@ def read_slates(
         WHERE response IS NOT NULL
         GROUP BY search_id, user_id, query ORDER BY search_id
         """,
-        {"until": utc_moment(until), "seed": str(seed), "count": count},
+        {
+            "since": utc_moment(since),
+            "until": utc_moment(until),
+            "seed": str(seed),
+            "count": count,
+        },
     ).to_pylist()
     return slates
 
@@ -70,52 +81,79 @@ def calibrate(
     scored_slates: int = 40,
     slates: int = 2000,
     page_size: int = 10,
+    weeks: float = 8.0,
     seed: int = 0,
 ) -> Behaviour:
     """Fit the behaviour on ``slates`` real slates, of which the engine scores ``scored_slates``.
+
+    The slates are those of the last ``weeks`` before ``until``; shoppers and popularity are
+    described by the log before those weeks, so that no response is among its own causes. Without
+    ``until``, or where nothing lies before those weeks, shoppers are known by their demographics
+    only and popularity is not fitted.
 
     Raises
     ------
     NoResponseError
         If the log records neither clicks nor purchases before ``until``.
     """
-    chosen = read_slates(log, count=max(slates, scored_slates), until=until, seed=seed)
-    histories = read_histories(log, until=until)
+    count = max(slates, scored_slates)
+    since = None if until is None else until - timedelta(weeks=weeks)
+    histories = read_histories(log, until=since)
+    chosen = read_slates(log, count=count, since=since, until=until, seed=seed)
+    known = since is not None and histories.num_rows > 0 and bool(chosen)
+    if not known:
+        histories = histories.slice(0, 0)
+        chosen = read_slates(log, count=count, until=until, seed=seed)
+    popularity = _popularity(Catalog.from_log(log, until=since)) if known else {}
     people = _describe(histories, read_demographics(log), chosen)
     scores = _score(chosen[:scored_slates], people, catalog, engine, prompts)
     columns: dict[str, list[float]] = {
-        name: [] for name in ("response", "position", "preference", "affinity")
+        name: [] for name in ("response", "position", "preference", "affinity", "popularity")
     }
     for index, slate in enumerate(chosen):
-        known = _rows(catalog, slate["item_ids"])
+        shown = _rows(catalog, slate["item_ids"])
         persona = people.get(slate["user_id"]) or _stranger(slate["user_id"])
         affinity = affinities(
-            persona, [row.get("category") for row in known], [row.get("price") for row in known]
+            persona, [row.get("category") for row in shown], [row.get("price") for row in shown]
         )
-        preference = scores.get(index, np.zeros(len(known)))
+        preference = scores.get(index, np.zeros(len(shown)))
         columns["response"] += [float(value) for value in slate["responses"]]
         columns["position"] += [
             float("nan") if value is None else float(value) for value in slate["positions"]
         ]
         columns["preference"] += list(centred(np.asarray(preference, dtype=np.float64)))
         columns["affinity"] += list(centred(affinity))
+        counts = np.asarray([popularity.get(item_id, 0.0) for item_id in slate["item_ids"]])
+        columns["popularity"] += list(popularity_deviation(counts))
     data = FitData(**{name: np.asarray(values) for name, values in columns.items()})
     return fit_behaviour(log, data, until=until, page_size=page_size)
+
+
+def _popularity(catalog: Catalog) -> dict[str, float]:
+    table = catalog.table
+    known = table.filter(pc.greater(table["popularity"], 0))
+    return dict(zip(known["item_id"].to_pylist(), known["popularity"].to_pylist(), strict=True))
 
 
 def _describe(
     histories: pa.Table, demographics: pa.Table | None, slates: list[dict[str, Any]]
 ) -> dict[str, Persona]:
-    if histories.num_rows == 0:
-        return {}
     wanted = pa.array({slate["user_id"] for slate in slates}, pa.string())
-    mask = pc.is_in(histories["user_id"], value_set=wanted)
-    histories = histories.filter(mask)
-    if histories.num_rows == 0:
-        return {}
+    histories = histories.filter(pc.is_in(histories["user_id"], value_set=wanted))
     if demographics is not None:
         demographics = demographics.filter(pc.is_in(demographics["user_id"], value_set=wanted))
-    return {persona.persona_id: persona for persona in describe_users(histories, demographics)}
+    if histories.num_rows:
+        described = describe_users(histories, demographics)
+        return {persona.persona_id: persona for persona in described}
+    return {
+        row["user_id"]: Persona(
+            persona_id=row["user_id"],
+            demographics={
+                name: str(value) for name, value in row.items() if name != "user_id" and value
+            },
+        )
+        for row in (demographics.to_pylist() if demographics is not None else [])
+    }
 
 
 def _stranger(user_id: str) -> Persona:

@@ -16,7 +16,7 @@ import numpy as np
 
 from footfall.personas.persona import Persona
 from footfall.simulator.affinity import affinities
-from footfall.simulator.behaviour import Behaviour, centred
+from footfall.simulator.behaviour import Behaviour, centred, popularity_deviation
 from footfall.simulator.catalog import Catalog
 from footfall.simulator.engines.protocol import (
     Answer,
@@ -210,7 +210,12 @@ class _Visitor:
         behaviour = self.shop.behaviour
         prices = [row["price"] for row in rows]
         affinity = affinities(self.persona, [row["category"] for row in rows], prices)
-        chances = behaviour.click_probabilities(centred(np.asarray(scores)), centred(affinity))
+        popularity = popularity_deviation(
+            np.asarray([row["popularity"] for row in rows], dtype=np.float64)
+        )
+        chances = behaviour.click_probabilities(
+            centred(np.asarray(scores)), centred(affinity), popularity
+        )
         looks = behaviour.looks(len(rows))
         for index, row in enumerate(rows):
             look, click, cart, purchase = self.rng.random(4)

@@ -50,7 +50,11 @@ class SimulationSettings(BaseModel):
         description="Nothing in the log after this time is used: the end of the training part. "
         "UTC where it names no zone.",
     )
-    weeks: float = Field(8.0, gt=0, description="Sessions happen in these weeks before `until`.")
+    weeks: float = Field(
+        8.0,
+        gt=0,
+        description="Sessions happen, and rates are fitted, in these weeks before `until`.",
+    )
     page_size: int = Field(10, ge=1, le=100, description="Items on a page of results.")
     most_pages: int = Field(4, ge=1, description="A session ends after this many pages.")
     browsing_share: float = Field(
@@ -214,6 +218,7 @@ class Simulation:
                 until=settings.until,
                 scored_slates=settings.scored_slates,
                 page_size=settings.page_size,
+                weeks=settings.weeks,
                 seed=settings.seed,
             )
         shop = Shop(

@@ -53,18 +53,26 @@ def simulated_responses(log, weights, size=20_000, seed=0):
     rng = np.random.default_rng(seed)
     looks = np.mean([rate.value for rate in Behaviour().look])
     conversion = 0.9 * 0.9
-    preference, affinity = rng.normal(size=size), rng.normal(size=size)
-    chance = sigmoid(weights[0] + weights[1] * preference + weights[2] * affinity)
+    preference, affinity, popularity = rng.normal(size=(3, size))
+    weights = (*weights, 0.0)[:4]
+    chance = sigmoid(
+        weights[0] + weights[1] * preference + weights[2] * affinity + weights[3] * popularity
+    )
     response = (rng.random(size) < looks * conversion * chance).astype(float)
-    return FitData(response, np.full(size, np.nan), preference, affinity)
+    return FitData(response, np.full(size, np.nan), preference, affinity, popularity)
 
 
 def test_the_fit_finds_the_weights_that_made_the_responses(shop_log):
     with Log.open(shop_log) as log:
-        data = simulated_responses(log, (-0.5, 0.8, 0.3))
+        data = simulated_responses(log, (-0.5, 0.8, 0.3, 0.6))
         behaviour = fit_behaviour(log, data)
-    fitted = (behaviour.intercept, behaviour.on_preference, behaviour.on_affinity)
-    for rate, truth in zip(fitted, (-0.5, 0.8, 0.3), strict=True):
+    fitted = (
+        behaviour.intercept,
+        behaviour.on_preference,
+        behaviour.on_affinity,
+        behaviour.on_popularity,
+    )
+    for rate, truth in zip(fitted, (-0.5, 0.8, 0.3, 0.6), strict=True):
         assert rate.source == "fitted"
         assert abs(rate.value - truth) < 4 * rate.standard_error + 0.02
 
@@ -73,7 +81,9 @@ def test_a_model_without_preference_gets_no_weight(shop_log):
     with Log.open(shop_log) as log:
         data = simulated_responses(log, (-0.5, 0.0, 0.5))
         noise = np.random.default_rng(1).normal(size=len(data.response))
-        behaviour = fit_behaviour(log, FitData(data.response, data.position, noise, data.affinity))
+        behaviour = fit_behaviour(
+            log, FitData(data.response, data.position, noise, data.affinity, data.popularity)
+        )
     assert abs(behaviour.on_preference.value) < 0.1
 
 
@@ -81,7 +91,7 @@ def test_rates_match_the_log_after_fitting(shop_log):
     with Log.open(shop_log) as log:
         data = simulated_responses(log, (-1.0, 0.5, 0.5))
         behaviour = fit_behaviour(log, data)
-    chance = behaviour.click_probabilities(data.preference, data.affinity)
+    chance = behaviour.click_probabilities(data.preference, data.affinity, data.popularity)
     bought = (
         np.mean([rate.value for rate in behaviour.look])
         * chance
@@ -102,4 +112,4 @@ def test_what_the_log_does_not_record_stays_a_prior_and_says_so(shop_log):
 def test_a_log_without_responses_is_refused(tmp_path, make_log):
     path = make_log(tmp_path / "none.duckdb", sessions=20, buy_rate=0.0)
     with Log.open(path) as log, pytest.raises(NoResponseError, match="clicked or bought"):
-        fit_behaviour(log, FitData(*(np.zeros(4) for _ in range(4))))
+        fit_behaviour(log, FitData(*(np.zeros(4) for _ in range(5))))

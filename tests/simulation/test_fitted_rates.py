@@ -28,7 +28,7 @@ def behaviour(tmp_path):
             "SELECT 'q' || n, 's' || n // 2, n % 2 + 1, "
             "CASE WHEN n % 8 = 1 THEN 2 ELSE 1 END, 'logged', 'real' FROM range(200) AS r(n)"
         )
-        data = FitData(np.repeat([1.0, 0.0], 50), np.ones(100), np.zeros(100), np.zeros(100))
+        data = FitData(np.repeat([1.0, 0.0], 50), np.ones(100), *(np.zeros(100) for _ in range(3)))
         yield fit_behaviour(log, data)
 
 
