@@ -43,7 +43,7 @@ app = typer.Typer(
 LogFile = Annotated[Path, typer.Argument(help="The log: a DuckDB file.", show_default=False)]
 SettingsFile = Annotated[
     Path | None,
-    typer.Option("--settings", help="TOML file with a table of settings for this step."),
+    typer.Option("--settings", help="TOML file of settings; `footfall run --check` lists all."),
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")]
 Until = Annotated[
@@ -130,7 +130,7 @@ def simulate(
 ) -> None:
     """Send personas through the shop; interrupted, the same command continues.
 
-    The settings file may hold the tables [engine] and [simulation].
+    The settings file may hold the tables engine and simulation.
     """
     chosen = _settings(
         SimulationSettings,
@@ -195,13 +195,13 @@ def fuse(
     ] = None,
     label: Annotated[str | None, typer.Option(help="purchased or clicked.")] = None,
     slates: Annotated[
-        int | None, typer.Option(help="Most slates of each part; all without it.", min=1)
+        int | None, typer.Option(help="Most result pages of each part; all without it.", min=1)
     ] = None,
     settings: SettingsFile = None,
 ) -> None:
     """Fuse real and synthetic training examples; write controls of equal volume beside them.
 
-    The settings file may hold the tables [split] and [fusion].
+    The settings file may hold the tables split and fusion.
     """
     split = _settings(
         steps.Split,
@@ -233,7 +233,10 @@ def train(
     resume: Annotated[bool, typer.Option(help="Continue from the last checkpoint.")] = False,
     settings: SettingsFile = None,
 ) -> None:
-    """Train the LoRA click-through classifier. The settings file may hold [training]."""
+    """Train the LoRA click-through classifier.
+
+    The settings file may hold the table training.
+    """
     chosen = _settings(ClickSettings, settings, "training", seed=seed)
     steps.train(examples, model, validation=validation, settings=chosen, resume=resume)
     typer.echo(f"Model in {model}")
@@ -301,7 +304,9 @@ def run_command(
     folder: Annotated[
         Path | None, typer.Option(help="Put the results here instead of the recipe's folder.")
     ] = None,
-    check: Annotated[bool, typer.Option(help="Only check the recipe and print it.")] = False,
+    check: Annotated[
+        bool, typer.Option(help="Only check the recipe and print all its settings.")
+    ] = False,
 ) -> None:
     """Run the whole loop from one file; what is done already is not done again."""
     if check:
