@@ -64,8 +64,8 @@ class Arrivals:
         if until is None:
             if not rows:
                 raise EmptyLogError(
-                    f"{log.path}: there is no real session, so no time to simulate in.",
-                    hint="Ingest a log first, or set `until`.",
+                    f"{log.path}: no real session has a time, so there is no time to simulate in.",
+                    hint='Set `until`; where the log has no times at all, `behaviour = "prior"` too.',
                 )
             until = max(row["latest"] for row in rows)
         hours = np.ones(_HOURS_PER_WEEK)

@@ -71,7 +71,8 @@ def fit_behaviour(
     if counts["clicked"] + counts["purchased"] == 0:
         raise NoResponseError(
             f"{log.path}: no impression before {until or 'the end'} was clicked or bought.",
-            hint="Check the response columns of the mapping, or simulate with priors only.",
+            hint="Check the response and time columns of the mapping (a row without a time is not "
+            'before any time), or set `behaviour = "prior"` under [simulation].',
         )
     prior = Behaviour()
     look = _fit_looks(log, counts, until, page_size) or prior.look

@@ -78,7 +78,8 @@ def translated(error: duckdb.Error, path: Path) -> FootfallError:
     if holder:
         return LogLockedError(
             f"{path} is held by another process: {holder['program']} (PID {holder['pid']}).",
-            hint="Wait until it ends, or read a snapshot (`Log.snapshot`, Parquet) meanwhile.",
+            hint="Wait until it ends. The process that holds the file can write a Parquet snapshot "
+            "for others to read (`Log.snapshot`).",
         )
     if "different configuration" in text or "Could not set lock" in text:
         return LogLockedError(

@@ -165,6 +165,7 @@ class Simulation:
         began = monotonic()
         with Log.open(self.log_path, read_only=False) as log:
             catalog = self._catalog or Catalog.from_log(log, until=self.settings.until)
+            arrivals = Arrivals.from_log(log, until=self.settings.until, weeks=self.settings.weeks)
             shop = self._prepare(log, catalog)
             done = committed_sessions(log, self.run_id)
             summary = SimulationSummary(
@@ -175,7 +176,6 @@ class Simulation:
                 for number in range(self.settings.sessions)
                 if session_key(self.run_id, number) not in done
             ]
-            arrivals = Arrivals.from_log(log, until=self.settings.until, weeks=self.settings.weeks)
             self._announce(len(todo), len(done), shop)
             self._simulate(log, shop, arrivals, todo, summary)
             self._count(log, summary)

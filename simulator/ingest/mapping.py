@@ -198,7 +198,12 @@ def load_mapping(name: str | Path) -> Mapping:
     if str(name) in packaged_mappings():
         text = (files("footfall.simulator.ingest") / "mappings" / f"{name}.toml").read_text("utf-8")
     elif Path(name).is_file():
-        text = Path(name).read_text("utf-8")
+        try:
+            text = Path(name).read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise SettingError(
+                f"{name}: not a text in UTF-8: {error}.", hint="Save the file as UTF-8."
+            ) from error
     else:
         raise SettingError(
             f"{name}: there is no such mapping.",

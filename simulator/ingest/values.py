@@ -114,7 +114,7 @@ def check_reject_share(log: Log, stage_: Stage, allowed: float) -> None:
     raise TooManyRejectsError(
         f"{stage_.label}: {rejected:,} of {stage_.rows:,} rows are malformed ({counts}). "
         f"First: {shown}.",
-        hint=f"Mend the file or the mapping, or allow more than max_reject_share={allowed:g}.",
+        hint=f"Mend the file or the mapping, or allow a reject share above {allowed:g}.",
     )
 
 

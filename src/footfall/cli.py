@@ -328,7 +328,7 @@ def doctor() -> None:
     marks = {"ok": "[green]ok[/green]", "warning": "[yellow]note[/yellow]"}
     for finding in findings:
         mark = marks.get(finding.state, "[red]missing[/red]")
-        table.add_row(mark, finding.subject, finding.detail, finding.remedy)
+        table.add_row(mark, finding.subject, escape(finding.detail), escape(finding.remedy))
     console.print(table)
     if any(finding.state == "missing" for finding in findings):
         raise typer.Exit(1)
@@ -378,6 +378,16 @@ def main() -> None:
         if error.hint:
             console.print(f"  {error.hint}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2 if isinstance(error, InputError) else 1)
+    except OSError as error:
+        # A folder that cannot be made or a disk that is full, wherever it was noticed.
+        place = f"{error.filename}: " if error.filename else ""
+        console.print(
+            f"[red]Error:[/red] {escape(f'{place}{error.strerror or error}')}.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        console.print("  Finished parts are kept; free the disk or name another folder.")
+        sys.exit(1)
     except SystemExit as end:
         # The command line turns an interrupt into this exit status and says nothing.
         if end.code == _INTERRUPTED:

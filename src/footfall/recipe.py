@@ -275,7 +275,7 @@ class _Run:
     def _source_settings(self) -> list[Any]:
         """The source's settings and, where it is a mapping file, what the file says."""
         mapping = Path(self.recipe.source.name)
-        return [self.recipe.source, mapping.read_text("utf-8") if mapping.is_file() else ""]
+        return [self.recipe.source, mapping.read_bytes().hex() if mapping.is_file() else ""]
 
     def _ingest(self) -> None:
         source = self.recipe.source
@@ -437,7 +437,7 @@ class _Run:
                 for name, stage in self._state().items()
                 if name != "report"
             ],
-            commands=[f"footfall run {self.source} --folder {self.folder.name}"],
+            commands=[f"footfall run {self.source} --folder {self.folder}"],
             cautions=[
                 f"Log loss on real validation data by weight of the synthetic rows: {losses}. "
                 f"The weight chosen there is {weight['chosen']:g}."

@@ -152,7 +152,11 @@ def ingest(
     """
     if source == COMPLETE_JOURNEY:
         return ingest_complete_journey(
-            log, folder=folder, negatives_per_visit=negatives_per_visit, seed=seed
+            log,
+            folder=folder,
+            negatives_per_visit=negatives_per_visit,
+            max_reject_share=largest_reject_share,
+            seed=seed,
         )
     if folder is None:
         raise SettingError(

@@ -135,6 +135,7 @@ def test_personas_are_invented_in_chinese(tmp_path):
         (("evaluate", "none.parquet", "--arm", "real"), "NAME=MODEL_FOLDER"),
         (("train", "none.parquet", "model"), "footfall fuse"),
         (("personas", "p.jsonl", "--locale", "xx_XX"), "locale"),
+        (("run", "complete-journey", "--folder", "/proc/none/here"), "/proc/none"),
     ],
 )
 def test_mistakes_print_what_to_do_and_no_traceback(arguments, words, tmp_path):
@@ -174,6 +175,9 @@ def test_doctor_finds_every_part_and_says_how_to_get_what_is_missing():
         if finding.state == "missing":
             assert finding.remedy
     result = run("doctor")
+    shown = "".join(result.stderr.split())
+    for finding in findings.values():
+        assert "".join(finding.remedy.split())[:20] in shown.replace("│", "")
     assert "SmolLM2" in result.stderr or "smollm2" in result.stderr
     missing = any(finding.state == "missing" for finding in findings.values())
     assert result.returncode == (1 if missing else 0)

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import pytest
@@ -179,3 +180,31 @@ def test_an_unknown_recipe_names_the_packaged_ones(tmp_path):
     with pytest.raises(SettingError) as caught:
         load_recipe(tmp_path / "none.toml")
     assert "complete-journey" in caught.value.hint
+
+
+@pytest.mark.train
+@pytest.mark.browser
+def test_the_report_of_a_whole_recipe_opens_without_a_network(finished):
+    from playwright.sync_api import sync_playwright
+
+    path = os.environ.get("FOOTFALL_CHROMIUM") or shutil.which("chromium")
+    if not path and not os.environ.get("FOOTFALL_REQUIRE_BROWSER"):
+        pytest.skip("there is no Chromium; name one in FOOTFALL_CHROMIUM")
+    _, result = finished
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        page = browser.new_context(offline=True).new_page()
+        problems = []
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(result.report.as_uri())
+        words = page.inner_text("body")
+        tables, figures = page.locator("table").count(), page.locator("svg").count()
+        browser.close()
+    assert problems == []
+    assert "Small shop" in words
+    assert f"--folder {result.folder}" in words
+    assert result.verdict.split(".")[0] in words
+    assert "牛奶" in words
+    assert tables > 5
+    assert figures > 1
