@@ -89,8 +89,17 @@ def describe_run(
             versions=json.loads(run["versions"] or "{}"),
             model=run["model"] or "",
             model_hash=run["model_hash"] or "",
+            notes=_settings(configuration),
         ),
     )
+
+
+def _settings(configuration: dict[str, Any]) -> list[str]:
+    settings = configuration.get("settings")
+    if not settings:
+        return []
+    given = ", ".join(f"{name} = {json.dumps(value)}" for name, value in settings.items())
+    return [f"Settings of the simulation: {given}."]
 
 
 def describe_behaviour(behaviour: Behaviour) -> list[BehaviourFact]:

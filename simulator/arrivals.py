@@ -65,7 +65,7 @@ class Arrivals:
             if not rows:
                 raise EmptyLogError(
                     f"{log.path}: no real session has a time, so there is no time to simulate in.",
-                    hint='Set `until`; where the log has no times at all, `behaviour = "prior"` too.',
+                    hint='Set `until`; in a log without times, `behaviour = "prior"` too.',
                 )
             until = max(row["latest"] for row in rows)
         hours = np.ones(_HOURS_PER_WEEK)
