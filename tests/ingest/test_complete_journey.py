@@ -17,6 +17,7 @@ from footfall.errors import (
     MissingPartError,
     NoResponseError,
     SettingError,
+    TooManyRejectsError,
 )
 from footfall.simulator.ingest import (
     IngestReport,
@@ -94,7 +95,7 @@ def write(folder: Path, **changed: list[tuple]) -> Path:
 @pytest.fixture
 def made(tmp_path: Path) -> tuple[IngestReport, Log]:
     folder = write(tmp_path / "data")
-    report = ingest_complete_journey(tmp_path / "log.duckdb", folder=folder, negatives_per_visit=9)
+    report = ingest_complete_journey(tmp_path / "log.duckdb", folder=folder, max_reject_share=1.0)
     with Log.open(tmp_path / "log.duckdb") as log:
         yield report, log
 
@@ -200,7 +201,9 @@ def test_the_same_seed_draws_the_same_and_another_does_not(tmp_path: Path) -> No
     folder = write(tmp_path / "data")
     drawn = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        ingest_complete_journey(tmp_path / f"{name}.duckdb", folder=folder, seed=seed)
+        ingest_complete_journey(
+            tmp_path / f"{name}.duckdb", folder=folder, seed=seed, max_reject_share=1.0
+        )
         with Log.open(tmp_path / f"{name}.duckdb") as log:
             drawn.append(log.query("SELECT * FROM impressions").to_pylist())
     assert drawn[0] == drawn[1]
@@ -211,7 +214,9 @@ def test_the_same_seed_draws_the_same_and_another_does_not(tmp_path: Path) -> No
 def test_as_many_others_as_asked_for_or_as_there_are(tmp_path: Path, negatives: int) -> None:
     folder = write(tmp_path / "data")
     path = tmp_path / "log.duckdb"
-    ingest_complete_journey(path, folder=folder, negatives_per_visit=negatives)
+    ingest_complete_journey(
+        path, folder=folder, negatives_per_visit=negatives, max_reject_share=1.0
+    )
     with Log.open(path) as log:
         kept = log.scalar("SELECT count(*) FROM impressions WHERE NOT purchased")
     assert kept == min(negatives, 2) + min(negatives, 197)
@@ -221,7 +226,7 @@ def test_sampled_rows_stand_for_all_that_were_shown(tmp_path: Path) -> None:
     visits = [(n, 10, n, 1, 1, 1.0, 2, at(3)) for n in range(300)]
     folder = write(tmp_path / "data", transactions=visits)
     path = tmp_path / "log.duckdb"
-    ingest_complete_journey(path, folder=folder, negatives_per_visit=20)
+    ingest_complete_journey(path, folder=folder, negatives_per_visit=20, max_reject_share=1.0)
     with Log.open(path) as log:
         total = log.scalar("SELECT sum(1 / sample_rate) FROM impressions WHERE NOT purchased")
         often = log.query(
@@ -248,7 +253,7 @@ def test_what_cannot_be_used_leaves_nothing_behind(
 ) -> None:
     folder = write(tmp_path / "data", **changed)
     with pytest.raises(error, match=words):
-        ingest_complete_journey(tmp_path / "log.duckdb", folder=folder)
+        ingest_complete_journey(tmp_path / "log.duckdb", folder=folder, max_reject_share=1.0)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
@@ -258,13 +263,13 @@ def test_missing_files_columns_and_package(tmp_path: Path, monkeypatch: pytest.M
     products = pq.read_table(folder / "products.parquet")
     pq.write_table(products.drop_columns(["brand"]), folder / "products.parquet")
     with pytest.raises(DataError, match="no column 'brand'"):
-        ingest_complete_journey(path, folder=folder)
+        ingest_complete_journey(path, folder=folder, max_reject_share=1.0)
     (folder / "products.parquet").write_bytes(b"PAR1 but not really")
     with pytest.raises(DataError, match="cannot be read"):
-        ingest_complete_journey(path, folder=folder)
+        ingest_complete_journey(path, folder=folder, max_reject_share=1.0)
     (folder / "products.parquet").unlink()
     with pytest.raises(DataError, match="no such file"):
-        ingest_complete_journey(path, folder=folder)
+        ingest_complete_journey(path, folder=folder, max_reject_share=1.0)
     with pytest.raises(SettingError, match="negative"):
         ingest_complete_journey(path, folder=folder, negatives_per_visit=-1)
     monkeypatch.setattr(complete_journey, "find_spec", lambda name: None)
@@ -277,7 +282,7 @@ def test_an_existing_log_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "log.duckdb"
     path.write_text("precious")
     with pytest.raises(LogError, match="exists already"):
-        ingest_complete_journey(path, folder=write(tmp_path / "data"))
+        ingest_complete_journey(path, folder=write(tmp_path / "data"), max_reject_share=1.0)
     assert path.read_text() == "precious"
 
 
@@ -325,3 +330,11 @@ def test_the_whole_journey(tmp_path: Path) -> None:
         )
         assert not log.scalar("SELECT count(*) FROM impressions ANTI JOIN items USING (item_id)")
         assert not log.scalar("SELECT count(*) FROM items WHERE text = '' OR text LIKE '%, '")
+
+
+def test_too_many_malformed_lines_stop_the_ingest_before_anything_is_written(tmp_path):
+    path = tmp_path / "log.duckdb"
+    with pytest.raises(TooManyRejectsError, match="2 of 8 lines") as caught:
+        ingest_complete_journey(path, folder=write(tmp_path / "data"), max_reject_share=0.2)
+    assert "0.2" in caught.value.hint
+    assert list(tmp_path.iterdir()) == [tmp_path / "data"]
