@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from log_rows import synthetic_rows
 
 from footfall.personas.persona import write_personas
 from footfall.simulator.log import Log
@@ -39,19 +40,6 @@ def simulate(log, people, folder, engine, sessions=6):
     return result.stdout.split()[1]
 
 
-def synthetic(path, run_id):
-    with Log.open(path) as log:
-        return {
-            table: sorted(
-                log.query(
-                    f"SELECT * FROM {table} WHERE origin = $run", {"run": run_id}
-                ).to_pylist(),
-                key=str,
-            )
-            for table in ("sessions", "searches", "impressions", "users")
-        }
-
-
 @pytest.mark.engine
 def test_the_real_model_writes_queries_and_its_recording_gives_the_same_log(
     tmp_path, make_log, people
@@ -59,7 +47,7 @@ def test_the_real_model_writes_queries_and_its_recording_gives_the_same_log(
     write_personas(people, tmp_path / "people.jsonl")
     live, replayed = make_log(tmp_path / "live.duckdb"), make_log(tmp_path / "replayed.duckdb")
     run_id = simulate(live, tmp_path / "people.jsonl", tmp_path, "vllm")
-    rows = synthetic(live, run_id)
+    rows = synthetic_rows(live, run_id)
     assert len(rows["sessions"]) == 6
     queries = {row["query"] for row in rows["searches"]}
     assert None not in queries
@@ -73,4 +61,4 @@ def test_the_real_model_writes_queries_and_its_recording_gives_the_same_log(
     assert len(run["model_hash"]) == 64
     assert json.loads(run["configuration"])["engine"] == "vllm"
     assert simulate(replayed, tmp_path / "people.jsonl", tmp_path, "replay") == run_id
-    assert synthetic(replayed, run_id) == rows
+    assert synthetic_rows(replayed, run_id) == rows

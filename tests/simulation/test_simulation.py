@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from math import exp, log1p
 
 import pytest
+from log_rows import synthetic_rows
 
 from footfall.errors import EngineAnswerError, EngineUnavailableError, NoResponseError, PersonaError
 from footfall.simulator.engines.protocol import ChoiceAnswer, TextAnswer, TextRequest
@@ -17,24 +18,10 @@ from footfall.simulator.log import Log
 from footfall.simulator.simulation import Simulation, SimulationSettings
 
 UNTIL = datetime(2024, 3, 1)
-TABLES = ("sessions", "searches", "impressions", "users")
 
 
 def settings(**changes):
     return SimulationSettings(**{"sessions": 30, "until": UNTIL, "scored_slates": 5, **changes})
-
-
-def synthetic_rows(path, run_id):
-    with Log.open(path) as log:
-        return {
-            table: sorted(
-                log.query(
-                    f"SELECT * FROM {table} WHERE origin = $run", {"run": run_id}
-                ).to_pylist(),
-                key=str,
-            )
-            for table in TABLES
-        }
 
 
 class Wrapped:
