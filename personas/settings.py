@@ -21,7 +21,9 @@ class PersonaSettings(BaseModel):
     k_anonymity: int = Field(
         5, ge=1, description="Real users who must share whatever is published of one."
     )
-    locale: str = Field(
-        "en_US", pattern=r"^[a-z]{2,3}_[A-Z]{2}$", description="Such as en_US or zh_CN."
+    locale: str | None = Field(
+        None,
+        pattern=r"^[a-z]{2,3}_[A-Z]{2}$",
+        description="Such as en_US or zh_CN; left open, that of the log's own texts, or en_US.",
     )
     seed: int = Field(0, ge=0, description="Seed of segments and of the people drawn.")

@@ -96,3 +96,23 @@ def test_the_seed_chooses_and_the_same_seed_chooses_the_same(log):
 def test_an_empty_log_has_no_examples(tmp_path):
     with Log.create(tmp_path / "empty.duckdb") as log:
         assert read_query_examples(log) == ()
+
+
+def test_of_a_mixed_log_the_shoppers_own_script_comes_first(log):
+    for number, query in enumerate(("牛奶", "oppo 手机壳", "milk", "red tea", "42", "молоко")):
+        add_query(log, query, f"i{number}")
+
+    def shown(locale, count):
+        return {example.query for example in read_query_examples(log, count=count, locale=locale)}
+
+    assert shown("zh_CN", 1) == {"牛奶"}
+    assert shown("en_GB", 3) == {"milk", "red tea", "oppo 手机壳"}
+    assert shown("ja_JP", 1) == {"牛奶"}
+    assert shown("ru_RU", 1) == {"молоко"}
+    # Nothing is in Thai: the choice is the same as without a locale.
+    assert shown("th_TH", 3) == shown(None, 3)
+
+
+def test_none_are_shown_where_none_are_wanted(log):
+    add_query(log, "milk", "i0")
+    assert read_query_examples(log, count=0) == ()
