@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from footfall.errors import DataError
 from footfall.eval.likeness import likeness
 from footfall.eval.report import (
     BehaviourFact,
@@ -17,18 +15,13 @@ from footfall.eval.report import (
     collect_rejects,
 )
 from footfall.eval.results import ArmComparison
+from footfall.eval.run_record import RunRecord, read_run, run_cautions
 from footfall.eval.sessions import collect_sessions
 from footfall.simulator.behaviour import Behaviour, Rate
 from footfall.simulator.log import Log
+from footfall.simulator.shop_opening import ShopFit
 
 __all__ = ["describe_behaviour", "describe_run"]
-
-_CANDIDATE_CAUTIONS = {
-    "reconstructed": "What else was on the page is not in the log: candidates are reconstructed, "
-    "and every figure made from them depends on how.",
-    "sampled": "Rows without a response were sampled (the rate is kept in the log): rates per "
-    "impression are those of the sampled slates, not of everything that was on display.",
-}
 
 
 def describe_run(
@@ -58,20 +51,14 @@ def describe_run(
     EmptyLogError
         If the run has no sessions.
     """
-    found = log.query(
-        "SELECT * FROM runs WHERE run_id = $run AND kind = 'simulate'", {"run": run_id}
-    ).to_pylist()
-    if not found:
-        known = log.query("SELECT run_id FROM runs WHERE kind = 'simulate'")["run_id"].to_pylist()
-        raise DataError(
-            f"{log.path} has no run {run_id!r}.",
-            hint=f"Simulated runs: {', '.join(known) or 'none'}.",
-        )
-    run = found[0]
-    configuration = json.loads(run["configuration"] or "{}")
-    until = configuration.get("knowledge_until")
-    moment = None if until is None else datetime.fromisoformat(until)
-    behaviour = Behaviour.model_validate(configuration.get("behaviour", {}))
+    record = read_run(log, run_id)
+    run, configuration, moment = record.row, record.configuration, record.known_until(log)
+    fitted = configuration.get("fit")
+    fit = ShopFit.model_validate(fitted) if fitted else None
+    # Runs of version 0.1 stored the click curve alone.
+    behaviour = (
+        fit.behaviour if fit else Behaviour.model_validate(configuration.get("behaviour", {}))
+    )
     return ReportContent(
         title=title,
         verdict=verdict,
@@ -79,10 +66,10 @@ def describe_run(
         sessions=collect_sessions(log, run_id, sessions, seed),
         likeness=likeness(log, run_id, end=moment, until=moment, splits=splits, seed=seed),
         arms=arms,
-        behaviour=describe_behaviour(behaviour),
+        behaviour=[*describe_behaviour(behaviour), *(_further_rates(fit) if fit else [])],
         rejects=collect_rejects(log),
         cost=list(cost),
-        cautions=[*_cautions(log, run, arms), *cautions],
+        cautions=[*_cautions(log, record, arms), *cautions],
         repeat=Repeat(
             commands=list(commands),
             seed=run["seed"],
@@ -118,6 +105,10 @@ def describe_behaviour(behaviour: Behaviour) -> list[BehaviourFact]:
     return facts
 
 
+def _further_rates(fit: ShopFit) -> list[BehaviourFact]:
+    return [_fact(name, rate) for name, rate in fit.rates().items()]
+
+
 def _fact(name: str, rate: Rate) -> BehaviourFact:
     low = high = None
     if rate.standard_error is not None:
@@ -143,15 +134,8 @@ def _facts(log: Log, run: dict[str, Any], configuration: dict[str, Any]) -> dict
     return facts
 
 
-def _cautions(log: Log, run: dict[str, Any], arms: ArmComparison | None) -> list[str]:
-    kinds = log.query("SELECT DISTINCT candidates FROM searches WHERE origin = 'real'")
-    cautions = [
-        _CANDIDATE_CAUTIONS[kind]
-        for kind in sorted(kinds["candidates"].to_pylist())
-        if kind in _CANDIDATE_CAUTIONS
-    ]
-    if run["state"] != "finished":
-        cautions.append(f"The run is {run['state']}: not all sessions were simulated.")
+def _cautions(log: Log, run: RunRecord, arms: ArmComparison | None) -> list[str]:
+    cautions = run_cautions(log, run)
     if arms is not None:
         seeds = min(evaluation.seeds for evaluation in arms.evaluations.values())
         if seeds < 5:

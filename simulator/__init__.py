@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ingest_mapping,
     )
     from footfall.simulator.log import Log
+    from footfall.simulator.scale_out import RaySettings
     from footfall.simulator.search import open_recommender, open_search
     from footfall.simulator.simulation import Simulation, SimulationSettings, SimulationSummary
 
@@ -29,6 +30,7 @@ __all__ = [
     "EngineSettings",
     "IngestReport",
     "Log",
+    "RaySettings",
     "Simulation",
     "SimulationSettings",
     "SimulationSummary",
@@ -52,6 +54,7 @@ __getattr__ = lazy_exports(
         "EngineSettings": "engines.settings",
         "IngestReport": "ingest",
         "Log": "log",
+        "RaySettings": "scale_out",
         "Simulation": "simulation",
         "SimulationSettings": "simulation",
         "SimulationSummary": "simulation",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,6 +18,8 @@ __all__ = ["Arrivals"]
 _HOURS_PER_WEEK = 168
 #: Visits last minutes: an hour's margin keeps them whole before `until`.
 _MARGIN = timedelta(hours=1)
+#: Visits of one shopper start so far apart, where the window has room for it.
+_APART = timedelta(hours=1)
 #: After so many hours outside the window, its hours are taken for alike: they are all rare.
 _TRIES = 1000
 
@@ -92,3 +95,45 @@ class Arrivals:
             if first <= moment < last:
                 return moment
         return first + timedelta(seconds=int(rng.integers(int((last - first).total_seconds()))))
+
+    def draw_times(self, rng: np.random.Generator, count: int) -> list[datetime]:
+        """Start times of ``count`` visits of one shopper, in time order.
+
+        Each is drawn as by :meth:`draw` and taken if it lies an hour or more from all others: a
+        visit is over before the next one starts. A window that is crowded (fewer than four hours a
+        visit) keeps its visits a quarter of their mean distance apart instead.
+        """
+        first = self.until - timedelta(weeks=self.weeks)
+        last = self.until - _MARGIN
+        apart = min(_APART, (last - first) / (4 * max(1, count)))
+        times: list[datetime] = []
+        for _ in range(count):
+            for _ in range(_TRIES):
+                moment = self.draw(rng)
+                if _is_free(times, moment, apart):
+                    break
+            else:
+                moment = _draw_free(times, first, last, apart, rng)
+            insort(times, moment)
+        return times
+
+
+def _is_free(times: list[datetime], moment: datetime, apart: timedelta) -> bool:
+    place = bisect_left(times, moment)
+    return all(abs(moment - near) >= apart for near in times[max(0, place - 1) : place + 1])
+
+
+def _draw_free(
+    times: list[datetime],
+    first: datetime,
+    last: datetime,
+    apart: timedelta,
+    rng: np.random.Generator,
+) -> datetime:
+    """A time that all hours alike may give: the shopper's usual ones are taken."""
+    starts = [first, *(moment + apart for moment in times)]
+    ends = [*(moment - apart for moment in times), last]
+    gaps = [(start, end - start) for start, end in zip(starts, ends, strict=True) if end > start]
+    lengths = np.asarray([length.total_seconds() for _, length in gaps])
+    place = int(rng.choice(len(gaps), p=lengths / lengths.sum()))
+    return gaps[place][0] + gaps[place][1] * float(rng.random())

@@ -1,74 +1,83 @@
-"""Scoring real slates with the engine, so that the click curve is fitted on real responses."""
+"""Fitting a shop's behaviour on real slates, some of which the engine scores."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from footfall.personas.fit import describe_users
-from footfall.personas.persona import Persona
-from footfall.progress import track
-from footfall.simulator.affinity import affinities
-from footfall.simulator.behaviour import Behaviour, centred, popularity_deviation
-from footfall.simulator.behaviour_fit import FitData, fit_behaviour
-from footfall.simulator.catalog import Catalog, utc_moment
-from footfall.simulator.engines.protocol import ChoiceAnswer, ChoiceRequest, Engine, ask
-from footfall.simulator.histories import read_demographics, read_histories
+from footfall.progress import console
+from footfall.simulator.appeal import Appeal, fit_with_out_of_fold
+from footfall.simulator.behaviour import Behaviour, Rate
+from footfall.simulator.behaviour_fit import BehaviourFit, BehaviourFitter
+from footfall.simulator.catalog import Catalog
+from footfall.simulator.engines.protocol import Engine
+from footfall.simulator.language import catalog_language
 from footfall.simulator.log import Log
 from footfall.simulator.prompts import PromptBook
-from footfall.simulator.shopper import log_odds
+from footfall.simulator.real_slates import fit_data, read_slates, real_slates
+from footfall.simulator.scored_slates import ScoredSlates, full_correction, measure_bias
+from footfall.simulator.scoring import Correction, ScoringKind, SlateScores
+from footfall.simulator.scoring_bias import Bias
 
-__all__ = ["calibrate", "read_slates"]
+__all__ = ["Calibration", "ScoringComparison", "calibrate", "read_slates"]
+
+#: Losing this much log-likelihood is no loss: what one parameter without effect costs.
+_ONE_NAT: Final = 1.0
 
 
-def read_slates(
-    log: Log,
-    *,
-    count: int,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    seed: int = 0,
-) -> list[dict[str, Any]]:
-    """Up to ``count`` real slates from ``since`` to ``until``, chosen by a seeded hash of their id.
+@dataclass(frozen=True, slots=True)
+class ScoringComparison:
+    """How well the two ways of asking tell the real responses to the same slates.
 
-    Each has ``user_id``, ``query`` and, as lists in one order, ``item_ids``, ``positions`` and
-    ``responses`` (clicked where the log has clicks, purchased otherwise).
+    ``item`` and ``slate`` are penalised log-likelihoods of those slates' rows; the standard error
+    is that of their difference, between slates.
     """
-    slates: list[dict[str, Any]] = log.query(
-        """
-        WITH clicks AS (
-            SELECT count(*) FILTER (clicked) > 0 AS recorded FROM impressions
-            WHERE origin = 'real' AND ($until IS NULL OR shown_at < $until)
-        ), chosen AS (
-            SELECT search_id, session_id, query FROM searches
-            WHERE origin = 'real' AND ($until IS NULL OR searched_at < $until)
-              AND ($since IS NULL OR searched_at >= $since)
-            ORDER BY md5(search_id || $seed), search_id LIMIT $count
-        )
-        SELECT user_id, query, list(item_id ORDER BY item_id) AS item_ids,
-               list(position ORDER BY item_id) AS positions,
-               list(response ORDER BY item_id) AS responses
-        FROM (
-            SELECT chosen.search_id, sessions.user_id, chosen.query, item_id, position,
-                   CASE WHEN recorded THEN clicked ELSE purchased END AS response
-            FROM chosen JOIN sessions USING (session_id) JOIN impressions USING (search_id)
-            CROSS JOIN clicks
-        )
-        WHERE response IS NOT NULL
-        GROUP BY search_id, user_id, query ORDER BY search_id
-        """,
-        {
-            "since": utc_moment(since),
-            "until": utc_moment(until),
-            "seed": str(seed),
-            "count": count,
-        },
-    ).to_pylist()
-    return slates
+
+    item: float
+    slate: float
+    standard_error: float
+    slates: int
+
+    @property
+    def best(self) -> ScoringKind:
+        """``slate``, unless it is worse by more than one nat and its standard error."""
+        return "slate" if self.slate - self.item >= -max(_ONE_NAT, self.standard_error) else "item"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What was fitted on a log, and how the engine is to be asked."""
+
+    behaviour: Behaviour
+    scoring: ScoringKind
+    correction: Correction | None = None
+    bias: Bias | None = None
+    comparison: ScoringComparison | None = None
+    appeal: Appeal | None = None
+    scored_slates: int = 0
+    unusable: int = 0
+
+    def summary_lines(self) -> list[str]:
+        """Every rate with its standard error and source, and what was found about the asking."""
+        lines = _rate_lines(self.behaviour)
+        if self.appeal is not None:
+            lines.append(self.appeal.line())
+        if self.comparison is not None:
+            found = self.comparison
+            lines.append(
+                f"asked by {self.scoring}: log-likelihood of {found.slates:,} slates "
+                f"{found.slate:.1f} in one pass a slate, {found.item:.1f} item by item "
+                f"(difference ± {found.standard_error:.1f})"
+            )
+        if self.bias is not None:
+            lines += self.bias.lines()
+        if self.unusable:
+            lines.append(f"{self.unusable:,} answers about real slates could not be used")
+        return lines
 
 
 def calibrate(
@@ -80,121 +89,129 @@ def calibrate(
     until: datetime | None = None,
     scored_slates: int = 40,
     slates: int = 2000,
+    scoring: Literal["auto", "item", "slate"] = "auto",
     page_size: int = 10,
     weeks: float = 8.0,
+    locales: Collection[str] = (),
     seed: int = 0,
-) -> Behaviour:
+) -> Calibration:
     """Fit the behaviour on ``slates`` real slates, of which the engine scores ``scored_slates``.
 
     The slates are those of the last ``weeks`` before ``until``; shoppers and popularity are
-    described by the log before those weeks, so that no response is among its own causes. Without
-    ``until``, or where nothing lies before those weeks, shoppers are known by their demographics
-    only and popularity is not fitted.
+    described by the log before those weeks, so that no response is among its own causes. Where
+    nothing lies before those weeks, the later half of the log's searches is fitted on instead.
+    Without ``until``, shoppers are known by their demographics only and popularity is not fitted.
+
+    Parameters
+    ----------
+    log, catalog, engine, prompts:
+        Where responses, items, preferences and words come from.
+    until, weeks:
+        The fitted weeks.
+    scored_slates, slates:
+        How many slates the engine scores, and how many of a page's length are fitted on; of
+        shorter slates, as many more.
+    scoring:
+        How the engine is asked about a slate. ``auto`` asks in both ways and takes one pass a
+        slate where that tells the real responses no worse.
+    page_size:
+        Items on a simulated page.
+    locales:
+        Of the simulated shoppers: the correction is measured in their languages, and in that of
+        the log.
+    seed:
+        Of the choice of slates and of the orders in which they are shown.
 
     Raises
     ------
     NoResponseError
         If the log records neither clicks nor purchases before ``until``.
     """
-    count = max(slates, scored_slates)
-    since = None if until is None else until - timedelta(weeks=weeks)
-    histories = read_histories(log, until=since)
-    chosen = read_slates(log, count=count, since=since, until=until, seed=seed)
-    known = since is not None and histories.num_rows > 0 and bool(chosen)
-    if not known:
-        histories = histories.slice(0, 0)
-        chosen = read_slates(log, count=count, until=until, seed=seed)
-    popularity = _popularity(Catalog.from_log(log, until=since)) if known else {}
-    people = _describe(histories, read_demographics(log), chosen)
-    scores = _score(chosen[:scored_slates], people, catalog, engine, prompts)
-    columns: dict[str, list[float]] = {
-        name: [] for name in ("response", "position", "preference", "affinity", "popularity")
-    }
-    for index, slate in enumerate(chosen):
-        shown = _rows(catalog, slate["item_ids"])
-        persona = people.get(slate["user_id"]) or _stranger(slate["user_id"])
-        affinity = affinities(
-            persona, [row.get("category") for row in shown], [row.get("price") for row in shown]
+    fitter = BehaviourFitter(log, until=until, page_size=page_size)
+    locale = catalog_language(log, until=until).default_locale()
+    chosen = real_slates(
+        log,
+        catalog,
+        count=max(scored_slates, slates, int(slates * page_size / fitter.mean_slate)),
+        until=until,
+        weeks=weeks,
+        locale=locale,
+        seed=seed,
+    )
+    appeal, out_of_fold = fit_with_out_of_fold(chosen, page_size=page_size, seed=seed)
+
+    def fit(scores: dict[int, SlateScores]) -> BehaviourFit:
+        return fitter.fit(fit_data(chosen, scores, appeal=out_of_fold, page_size=page_size))
+
+    scored = chosen[:scored_slates]
+    kinds: tuple[ScoringKind, ...] = ("slate", "item") if scoring == "auto" else (scoring,)
+    if not scored:
+        return _announced(Calibration(fit({}).behaviour, kinds[0], appeal=appeal))
+    corrections = {
+        kind: full_correction(
+            engine, prompts, scored, kind, page_size=page_size, locales=locales, seed=seed
         )
-        preference = scores.get(index, np.zeros(len(shown)))
-        columns["response"] += [float(value) for value in slate["responses"]]
-        columns["position"] += [
-            float("nan") if value is None else float(value) for value in slate["positions"]
-        ]
-        columns["preference"] += list(centred(np.asarray(preference, dtype=np.float64)))
-        columns["affinity"] += list(centred(affinity))
-        counts = np.asarray([popularity.get(item_id, 0.0) for item_id in slate["item_ids"]])
-        columns["popularity"] += list(popularity_deviation(counts))
-    data = FitData(**{name: np.asarray(values) for name, values in columns.items()})
-    return fit_behaviour(log, data, until=until, page_size=page_size)
-
-
-def _popularity(catalog: Catalog) -> dict[str, float]:
-    table = catalog.table
-    known = table.filter(pc.greater(table["popularity"], 0))
-    return dict(zip(known["item_id"].to_pylist(), known["popularity"].to_pylist(), strict=True))
-
-
-def _describe(
-    histories: pa.Table, demographics: pa.Table | None, slates: list[dict[str, Any]]
-) -> dict[str, Persona]:
-    wanted = pa.array({slate["user_id"] for slate in slates}, pa.string())
-    histories = histories.filter(pc.is_in(histories["user_id"], value_set=wanted))
-    if demographics is not None:
-        demographics = demographics.filter(pc.is_in(demographics["user_id"], value_set=wanted))
-    if histories.num_rows:
-        described = describe_users(histories, demographics)
-        return {persona.persona_id: persona for persona in described}
-    return {
-        row["user_id"]: Persona(
-            persona_id=row["user_id"],
-            demographics={
-                name: str(value) for name, value in row.items() if name != "user_id" and value
-            },
-        )
-        for row in (demographics.to_pylist() if demographics is not None else [])
+        for kind in kinds
     }
+    asked = {kind: ScoredSlates.ask(scored, engine, prompts, kind, [seed]) for kind in kinds}
+    scores = {kind: found.scores(corrections[kind]) for kind, found in asked.items()}
+    fits = {kind: fit(dict(enumerate(found))) for kind, found in scores.items()}
+    comparison = _compare(fits, [len(slate.rows) for slate in scored])
+    kind = comparison.best if comparison else kinds[0]
+    return _announced(
+        Calibration(
+            fits[kind].behaviour,
+            kind,
+            corrections[kind],
+            measure_bias(asked[kind], corrections[kind], scored, engine, prompts, seed=seed),
+            comparison,
+            appeal,
+            scored_slates=len(scored),
+            unusable=sum(found.unusable for found in scores[kind]),
+        )
+    )
 
 
-def _stranger(user_id: str) -> Persona:
-    return Persona(persona_id=user_id or "stranger")
+def _announced(calibration: Calibration) -> Calibration:
+    console.print("Fitted on the real log:")
+    for line in calibration.summary_lines():
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    return calibration
 
 
-def _score(
-    slates: list[dict[str, Any]],
-    people: dict[str, Persona],
-    catalog: Catalog,
-    engine: Engine,
-    prompts: PromptBook,
-) -> dict[int, np.ndarray[Any, np.dtype[np.float64]]]:
-    """The engine's log-odds by slate index; not-a-number where an answer was unusable."""
-    scores: dict[int, np.ndarray[Any, np.dtype[np.float64]]] = {}
-    with track("Calibrating on real slates", total=len(slates)) as progress:
-        for start in range(0, len(slates), 8):
-            block = range(start, min(start + 8, len(slates)))
-            requests, sizes = [], []
-            for index in block:
-                slate = slates[index]
-                rows = _rows(catalog, slate["item_ids"])
-                texts = [row["text"] for row in rows]
-                persona = people.get(slate["user_id"]) or _stranger(slate["user_id"])
-                questions, options = prompts.choices(persona, slate["query"], texts)
-                requests += [ChoiceRequest(question, options) for question in questions]
-                sizes.append(len(questions))
-            answers = ask(engine, requests)
-            values = [
-                log_odds(answer)
-                if isinstance(answer, ChoiceAnswer) and answer.usable
-                else float("nan")
-                for answer in answers
-            ]
-            scores |= dict(zip(block, np.split(values, np.cumsum(sizes)[:-1]), strict=True))
-            progress.advance(len(block))
-    return scores
+def _compare(
+    fits: dict[ScoringKind, BehaviourFit], sizes: Sequence[int]
+) -> ScoringComparison | None:
+    if len(fits) < 2:
+        return None
+    slate = np.repeat(np.arange(len(sizes)), sizes)
+    totals, penalties = {}, {}
+    for kind, fit in fits.items():
+        rows = fit.clicks.log_likelihood[: len(slate)]
+        totals[kind] = np.bincount(slate, rows, minlength=len(sizes))
+        # Only the weights of the scores differ between the fits, and only the scored rows.
+        penalties[kind] = fit.clicks.penalty
+    difference = totals["slate"] - totals["item"]
+    error = float(difference.std(ddof=1) * np.sqrt(len(sizes))) if len(sizes) > 1 else 0.0
+    return ScoringComparison(
+        item=float(totals["item"].sum() - penalties["item"]),
+        slate=float(totals["slate"].sum() - penalties["slate"]),
+        standard_error=error,
+        slates=len(sizes),
+    )
 
 
-def _rows(catalog: Catalog, item_ids: list[str]) -> list[dict[str, Any]]:
-    """Rows of the catalogue; of an item that it lacks, the id is all there is to read."""
-    known = catalog.rows([item_id for item_id in item_ids if item_id in catalog]).to_pylist()
-    rows = {row["item_id"]: row for row in known}
-    return [rows.get(item_id, {"item_id": item_id, "text": item_id}) for item_id in item_ids]
+def _rate_lines(behaviour: Behaviour) -> list[str]:
+    """Every rate of the behaviour, in the order of its fields; the position curve on one line."""
+    lines = []
+    for field in Behaviour.model_fields:
+        value = getattr(behaviour, field)
+        rates: tuple[Rate, ...] = (value,) if isinstance(value, Rate) else value
+        figures = ", ".join(_figure(rate) for rate in rates)
+        lines.append(f"{field.replace('_', ' ')}: {figures} ({rates[0].source}: {rates[0].note})")
+    return lines
+
+
+def _figure(rate: Rate) -> str:
+    error = "" if rate.standard_error is None else f" ± {rate.standard_error:.2g}"
+    return f"{rate.value:.3g}{error}"

@@ -10,12 +10,17 @@ from footfall.simulator.schema import ARROW_SCHEMAS
 from footfall.simulator.shopper import Page, ShownItem, Visit
 from footfall.simulator.writer import SessionRows
 
-__all__ = ["session_key", "visit_rows"]
+__all__ = ["session_key", "session_number", "visit_rows"]
 
 
 def session_key(run_id: str, number: int) -> str:
     """Identifier of the ``number``-th session of a run."""
     return f"{run_id}/{number:06d}"
+
+
+def session_number(key: str) -> int:
+    """The number that :func:`session_key` made ``key`` of."""
+    return int(key.rpartition("/")[2])
 
 
 def visit_rows(visit: Visit, *, session_id: str, user_id: str, origin: str) -> SessionRows:

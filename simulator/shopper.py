@@ -10,27 +10,35 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from footfall.personas.persona import Persona
-from footfall.simulator.affinity import affinities
-from footfall.simulator.behaviour import Behaviour, centred, popularity_deviation
+from footfall.simulator.behaviour import Behaviour
 from footfall.simulator.catalog import Catalog
-from footfall.simulator.engines.protocol import (
-    Answer,
-    ChoiceAnswer,
-    ChoiceRequest,
-    Request,
-    TextAnswer,
-    TextRequest,
-)
+from footfall.simulator.click_chance import SlateChances, slate_chances
+from footfall.simulator.engines.protocol import Answer, Request, TextAnswer, TextRequest
+from footfall.simulator.language import Language
+from footfall.simulator.memory import Memory, PastVisit
 from footfall.simulator.needs import Need, NeedBook
 from footfall.simulator.prompts import PromptBook
+from footfall.simulator.queries import QueryLimits, accept_query
+from footfall.simulator.reformulation import broaden
+from footfall.simulator.rhythm import Rhythm
+from footfall.simulator.scoring import (
+    Correction,
+    ScoringKind,
+    SlateScores,
+    ask_scores,
+    read_scores,
+)
 from footfall.simulator.search.protocol import Recommender, SearchEngine
+from footfall.simulator.typing_slips import TypingSlips
 
-__all__ = ["Page", "Shop", "ShownItem", "Visit", "log_odds", "visit"]
+if TYPE_CHECKING:
+    from footfall.simulator.appeal import Appeal
+
+__all__ = ["Page", "Shop", "ShownItem", "Steps", "Visit", "visit"]
 
 Steps: TypeAlias = Generator[list[Request], Sequence[Answer], "Visit"]
 
@@ -39,12 +47,11 @@ _SECONDS_PER_LOOK = 4.0
 _SECONDS_PER_QUERY = 12.0
 #: Tries at a query before the visit ends as ``no query``.
 _QUERY_TRIES = 2
-_LONGEST_QUERY = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """What all visits share."""
+    """What all visits share: the shop's parts, and how people behave in it."""
 
     catalog: Catalog
     search: SearchEngine
@@ -52,9 +59,17 @@ class Shop:
     needs: NeedBook
     prompts: PromptBook
     behaviour: Behaviour
+    rhythm: Rhythm
+    slips: TypingSlips
+    language: Language
+    limits: QueryLimits = field(default_factory=QueryLimits)
+    scoring: ScoringKind = "item"
+    correction: Correction | None = None
+    appeal: Appeal | None = None
     page_size: int = 10
     most_pages: int = 4
-    browsing_share: float = 0.1
+    #: Harmonic mean of the population's patience: who has it leaves at the fitted rate.
+    mean_patience: float = 2.0
 
 
 @dataclass(slots=True)
@@ -73,7 +88,10 @@ class ShownItem:
 
 @dataclass(slots=True)
 class Page:
-    """One page of results; ``query`` is null when browsing."""
+    """One page of results; ``query`` is null when browsing.
+
+    ``chances`` are what the items' clicks were drawn from; they are not stored in the log.
+    """
 
     step: int
     query: str | None
@@ -81,11 +99,25 @@ class Page:
     page: int
     searched_at: datetime
     items: list[ShownItem] = field(default_factory=list)
+    chances: SlateChances | None = field(default=None, compare=False)
+
+    @property
+    def clicked(self) -> bool:
+        """Whether anything on the page was clicked."""
+        return any(item.clicked_at for item in self.items)
+
+    @property
+    def bought(self) -> bool:
+        """Whether anything on the page was bought."""
+        return any(item.purchased_at for item in self.items)
 
 
 @dataclass(slots=True)
 class Visit:
-    """A whole session. ``unusable`` counts answers that could not be used, of ``asked``."""
+    """A whole session. ``unusable`` counts answers that could not be used, of ``asked``.
+
+    ``vanished`` counts items that a search engine or recommender showed and the catalogue lacks.
+    """
 
     started_at: datetime
     ended_at: datetime
@@ -93,70 +125,103 @@ class Visit:
     pages: list[Page] = field(default_factory=list)
     asked: int = 0
     unusable: int = 0
+    vanished: int = 0
     prompt_tokens: int = 0
     output_tokens: int = 0
 
-
-def log_odds(answer: ChoiceAnswer) -> float:
-    """Log-odds of the first option against all others."""
-    first = min(answer.log_probabilities[0], -1e-9)
-    return float(first - np.log(-np.expm1(first)))
+    def past(self) -> PastVisit:
+        """What a shopper remembers of it."""
+        items = [item for page in self.pages for item in page.items]
+        return PastVisit(
+            started_at=self.started_at,
+            queries=tuple(page.query for page in self.pages if page.query is not None),
+            shown=tuple(item.item_id for item in items),
+            clicked=tuple(item.item_id for item in items if item.clicked_at),
+            bought=tuple(item.item_id for item in items if item.purchased_at),
+            ended_by=self.ended_by,
+        )
 
 
 def visit(
-    shop: Shop, persona: Persona, rng: np.random.Generator, started_at: datetime, key: str
+    shop: Shop, memory: Memory, rng: np.random.Generator, started_at: datetime, key: str
 ) -> Steps:
-    """Run one visit of ``persona``; ``key`` makes its requests distinct in a recording."""
-    return (yield from _Visitor(shop, persona, rng, started_at, key).run())
+    """Run one visit of the shopper with this ``memory``.
+
+    ``key`` makes the visit's drawn texts distinct from those of all other visits.
+    """
+    return (yield from _Visitor(shop, memory, rng, started_at, key).run())
 
 
 class _Visitor:
     def __init__(
         self,
         shop: Shop,
-        persona: Persona,
+        memory: Memory,
         rng: np.random.Generator,
         started_at: datetime,
         key: str,
     ) -> None:
         self.shop = shop
-        self.persona = persona
+        self.memory = memory
+        self.persona = memory.persona_at(started_at)
         self.rng = rng
         self.clock = started_at
         self.key = key
+        self.needed: set[str] = set()
+        #: Queries of this visit that served the need in mind, as they were typed.
+        self.tried: list[str] = []
         self.record = Visit(started_at, started_at)
 
     def run(self) -> Steps:
-        browsing = self.rng.random() < self.shop.browsing_share
-        need = self.shop.needs.draw(self.persona, self.rng)
+        browsing = self.rng.random() < self.shop.behaviour.browsing.value
+        need = self._need()
         query: str | None = None
-        page_number = 1
+        number = 1
         while True:
-            if not browsing and page_number == 1:
-                query = yield from self._write_query(need)
-                if query is None:
+            if not browsing and number == 1:
+                query, browsing = yield from self._write_query(need)
+                if query is None and not browsing:
                     return self._end("no query")
-            page = yield from self._read_page(query, page_number)
-            bought = any(item.purchased_at for item in page.items)
-            if self.rng.random() < self.shop.behaviour.leaving(
-                self.persona.patience, bought=bought
-            ):
-                return self._end("bought" if bought else "left")
+            page = yield from self._read_page(query, number)
+            if self._leaves(page):
+                return self._end("bought" if page.bought else "left")
             if len(self.record.pages) >= self.shop.most_pages:
                 return self._end("out of patience")
-            if page.items and not bought and self.rng.random() < self._turning():
-                page_number += 1
+            if page.items and not page.bought and self.rng.random() < self._turning():
+                number += 1
                 continue
-            page_number = 1
-            if bought or browsing:
-                browsing = False
-                need = self.shop.needs.draw(self.persona, self.rng)
+            number = 1
+            if page.bought or browsing or self.rng.random() < self.shop.behaviour.new_need.value:
+                need, query, browsing, self.tried = self._need(), None, False, []
+
+    def _leaves(self, page: Page) -> bool:
+        chance = self.shop.behaviour.leaving(
+            self.persona.patience / self.shop.mean_patience,
+            clicked=page.clicked,
+            bought=page.bought,
+        )
+        return bool(self.rng.random() < chance)
 
     def _turning(self) -> float:
         return self.shop.behaviour.next_page.value
 
-    def _write_query(self, need: Need) -> Generator[list[Request], Sequence[Answer], str | None]:
-        prompt = self.shop.prompts.query(self.persona, need.wanted)
+    def _need(self) -> Need:
+        need = self.shop.needs.draw(
+            self.persona,
+            self.rng,
+            memory=self.memory,
+            moment=self.clock,
+            rhythm=self.shop.rhythm,
+            avoid=frozenset(self.needed),
+        )
+        self.needed.add(need.item_id)
+        return need
+
+    def _write_query(
+        self, need: Need
+    ) -> Generator[list[Request], Sequence[Answer], tuple[str | None, bool]]:
+        """A query and whether the shopper rather browses; neither where no words were found."""
+        prompt = self.shop.prompts.query(self.persona, need.wanted, tried=self.tried)
         for attempt in range(_QUERY_TRIES):
             draw = f"{self.key}/{len(self.record.pages)}/{attempt}"
             answers = yield [TextRequest(prompt, draw=draw)]
@@ -164,11 +229,26 @@ class _Visitor:
             self._count(answer)
             self.clock += timedelta(seconds=float(self.rng.exponential(_SECONDS_PER_QUERY)))
             text = answer.text if isinstance(answer, TextAnswer) else ""
-            text = " ".join(text.split())[:_LONGEST_QUERY]
-            if any(character.isalnum() for character in text):
-                return text
+            verdict = accept_query(
+                text,
+                tried=self.tried,
+                language=self.shop.language,
+                limits=self.shop.limits,
+                labels=self.shop.prompts.labels(self.persona),
+            )
+            if verdict.kind == "browse":
+                return None, True
+            if verdict.query is not None:
+                return self._typed(verdict.query), False
             self.record.unusable += 1
-        return None
+        if not self.tried:
+            return None, False
+        words = broaden(self.tried[-1], self.tried, need.wanted, category=need.category)
+        return (None if words is None else self._typed(words)), False
+
+    def _typed(self, query: str) -> str:
+        self.tried.append(query)
+        return self.shop.slips.apply(query, self.rng, language=self.shop.language)
 
     def _read_page(
         self, query: str | None, number: int
@@ -183,7 +263,9 @@ class _Visitor:
             found = self.shop.search.search([query], limit=size, offset=offset)[0]
         page = Page(len(self.record.pages) + 1, query, answered_by, number, self.clock)
         self.record.pages.append(page)
-        rows = self.shop.catalog.rows(found).to_pylist()
+        known = [item_id for item_id in dict.fromkeys(found) if item_id in self.shop.catalog]
+        self.record.vanished += len(set(found)) - len(known)
+        rows = self.shop.catalog.rows(known[:size]).to_pylist()
         if rows:
             scores = yield from self._score(query, rows)
             self._react(page, rows, scores)
@@ -191,46 +273,45 @@ class _Visitor:
 
     def _score(
         self, query: str | None, rows: list[dict[str, Any]]
-    ) -> Generator[list[Request], Sequence[Answer], list[float]]:
-        prompts, options = self.shop.prompts.choices(
-            self.persona, query, [row["text"] for row in rows]
-        )
-        answers = yield [ChoiceRequest(prompt, options) for prompt in prompts]
-        scores = []
+    ) -> Generator[list[Request], Sequence[Answer], SlateScores]:
+        texts = [row["text"] for row in rows]
+        shop = self.shop
+        call = ask_scores(shop.prompts, self.persona, query, texts, shop.scoring, self.rng)
+        answers = yield list(call.requests)
         for answer in answers:
             self._count(answer)
-            if isinstance(answer, ChoiceAnswer) and answer.usable:
-                scores.append(log_odds(answer))
-            else:
-                self.record.unusable += 1
-                scores.append(float("nan"))
+        scores = read_scores(call, answers, shop.correction)
+        self.record.unusable += scores.unusable
         return scores
 
-    def _react(self, page: Page, rows: list[dict[str, Any]], scores: list[float]) -> None:
+    def _react(self, page: Page, rows: list[dict[str, Any]], scores: SlateScores) -> None:
         behaviour = self.shop.behaviour
-        prices = [row["price"] for row in rows]
-        affinity = affinities(self.persona, [row["category"] for row in rows], prices)
-        popularity = popularity_deviation(
-            np.asarray([row["popularity"] for row in rows], dtype=np.float64)
+        page.chances = slate_chances(
+            behaviour,
+            self.persona,
+            page.query,
+            rows,
+            scores,
+            appeal=self.shop.appeal,
+            exposures=self.memory.exposures([row["item_id"] for row in rows]),
+            fatigue=self.shop.rhythm.fatigue.value,
         )
-        chances = behaviour.click_probabilities(
-            centred(np.asarray(scores)), centred(affinity), popularity
-        )
-        looks = behaviour.looks(len(rows))
+        looks, clicks = page.chances.looks, page.chances.clicks
         for index, row in enumerate(rows):
             look, click, cart, purchase = self.rng.random(4)
+            score = float(scores.log_odds[index])
             shown = ShownItem(
                 item_id=row["item_id"],
                 position=index + 1,
-                price=prices[index],
-                score=scores[index] if np.isfinite(scores[index]) else None,
+                price=row["price"],
+                score=score if np.isfinite(score) else None,
                 shown_at=page.searched_at,
             )
             page.items.append(shown)
             if look >= looks[index]:
                 continue
             self.clock += timedelta(seconds=float(self.rng.exponential(_SECONDS_PER_LOOK)))
-            if click >= chances[index]:
+            if click >= clicks[index]:
                 continue
             shown.clicked_at = self.clock
             shown.carted = bool(cart < behaviour.cart_after_click.value)

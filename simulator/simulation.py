@@ -1,114 +1,39 @@
-"""Many shoppers at once: the engine stays full, whole sessions are committed, runs resume."""
+"""A simulated run: shoppers go through the shop of a log, whole sessions are committed to it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from time import monotonic
-from typing import Literal
 
-import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from footfall.errors import EngineAnswerError, PersonaError
 from footfall.personas.persona import Persona
-from footfall.progress import ProgressTask, console, track
+from footfall.progress import console, track
 from footfall.simulator.arrivals import Arrivals
-from footfall.simulator.behaviour import Behaviour
-from footfall.simulator.calibration import calibrate
-from footfall.simulator.catalog import Catalog, utc_moment
-from footfall.simulator.engines.protocol import Answer, Engine, Request
+from footfall.simulator.catalog import Catalog
+from footfall.simulator.crowd import Crowd, FinishedVisit, VisitSource
+from footfall.simulator.engines.protocol import Engine
+from footfall.simulator.engines.shared_answers import SharedAnswers
 from footfall.simulator.log import Log
-from footfall.simulator.needs import NeedBook
-from footfall.simulator.prompt_examples import read_query_examples
-from footfall.simulator.prompts import PromptBook
+from footfall.simulator.memory import PastVisit, past_visits
+from footfall.simulator.schedule import Schedule
 from footfall.simulator.schema import ARROW_SCHEMAS
-from footfall.simulator.search import open_recommender, open_search
-from footfall.simulator.session_rows import session_key, visit_rows
-from footfall.simulator.shopper import Shop, Steps, Visit, visit
+from footfall.simulator.session_rows import session_key, session_number, visit_rows
+from footfall.simulator.shop_opening import OpenedShop, open_shop, read_run_configuration
+from footfall.simulator.shopper import Shop
+from footfall.simulator.simulation_cost import cost_line
+from footfall.simulator.simulation_settings import SimulationSettings, SimulationSummary
 from footfall.simulator.writer import LogWriter, committed_sessions
 
 __all__ = ["Simulation", "SimulationSettings", "SimulationSummary"]
 
 #: After this many answers the share of unusable ones decides whether to go on.
 _ANSWERS_BEFORE_JUDGING = 100
-
-
-class SimulationSettings(BaseModel):
-    """What to simulate. The same settings, personas and model are the same run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    sessions: int = Field(200, ge=1, description="Sessions to simulate.")
-    until: datetime | None = Field(
-        None,
-        description="Nothing in the log after this time is used: the end of the training part. "
-        "UTC where it names no zone.",
-    )
-    weeks: float = Field(
-        8.0,
-        gt=0,
-        description="Sessions happen, and rates are fitted, in these weeks before `until`.",
-    )
-    page_size: int = Field(10, ge=1, le=100, description="Items on a page of results.")
-    most_pages: int = Field(4, ge=1, description="A session ends after this many pages.")
-    browsing_share: float = Field(
-        0.1, ge=0, le=1, description="Share of sessions that begin without a query."
-    )
-    search: str = Field("bm25", description="Search engine: bm25, dense, hybrid or a plug-in.")
-    recommender: str = Field("popularity", description="What is shown to those who browse.")
-    concurrency: int = Field(48, ge=1, description="Shoppers in the shop at the same time.")
-    scored_slates: int = Field(
-        40, ge=0, description="Real slates that the engine scores to fit the click curve."
-    )
-    behaviour: Literal["fit", "prior"] = Field(
-        "fit", description="Fit the rates on the real log, or use the documented priors."
-    )
-    largest_unusable_share: float = Field(
-        0.5, gt=0, le=1, description="Stop when more of the engine's answers are unusable."
-    )
-    seed: int = Field(0, ge=0, description="Seed of everything that is drawn.")
-
-    @field_validator("until")
-    @classmethod
-    def _as_the_log(cls, until: datetime | None) -> datetime | None:
-        return utc_moment(until)
-
-
-@dataclass(slots=True)
-class SimulationSummary:
-    """What a run did. Token counts are of this call only, not of resumed parts."""
-
-    run_id: str
-    state: str
-    sessions: int
-    already_done: int
-    searches: int = 0
-    impressions: int = 0
-    clicks: int = 0
-    purchases: int = 0
-    prompt_tokens: int = 0
-    output_tokens: int = 0
-    answers: int = 0
-    unusable_answers: int = 0
-    seconds: float = 0.0
-    behaviour: Behaviour = field(default_factory=Behaviour)
-
-
-@dataclass(slots=True)
-class _Active:
-    """A visit in progress and the answers that it waits for."""
-
-    number: int
-    persona: Persona
-    steps: Steps
-    tickets: list[int] = field(default_factory=list)
-    answers: dict[int, Answer] = field(default_factory=dict)
 
 
 class Simulation:
@@ -119,11 +44,14 @@ class Simulation:
     log_path:
         The log with catalogue and real rows; synthetic rows are added to it.
     personas:
-        Shoppers; session number ``n`` belongs to persona ``n % len(personas)``.
+        Shoppers; they come as often as their activity says.
     engine:
         The language model.
     catalog:
         The shop's items; read from the log when not given.
+    crowd_of:
+        Makes what leads the shoppers through the opened shop: all of them here, against
+        ``engine``, when not given.
     """
 
     def __init__(
@@ -134,6 +62,7 @@ class Simulation:
         settings: SimulationSettings | None = None,
         *,
         catalog: Catalog | None = None,
+        crowd_of: Callable[[Shop], VisitSource] | None = None,
     ) -> None:
         if not personas:
             raise PersonaError(
@@ -144,6 +73,8 @@ class Simulation:
         self.engine = engine
         self.settings = settings or SimulationSettings()
         self._catalog = catalog
+        self._crowd_of = crowd_of
+        self._shared = SharedAnswers(engine)
         self.run_id = self._identify()
 
     def run(self) -> SimulationSummary:
@@ -163,21 +94,29 @@ class Simulation:
             If the disk is full; everything committed so far is kept.
         """
         began = monotonic()
+        settings = self.settings
         with Log.open(self.log_path, read_only=False) as log:
-            catalog = self._catalog or Catalog.from_log(log, until=self.settings.until)
-            arrivals = Arrivals.from_log(log, until=self.settings.until, weeks=self.settings.weeks)
-            shop = self._prepare(log, catalog)
-            done = committed_sessions(log, self.run_id)
-            summary = SimulationSummary(
-                self.run_id, "running", self.settings.sessions, len(done), behaviour=shop.behaviour
+            catalog = self._catalog or Catalog.from_log(log, until=settings.until)
+            arrivals = Arrivals.from_log(log, until=settings.until, weeks=settings.weeks)
+            begun = read_run_configuration(log, self.run_id)
+            opened = open_shop(
+                log, catalog, self.personas, self._shared, settings, arrivals, begun=begun
             )
-            todo = [
-                number
-                for number in range(self.settings.sessions)
-                if session_key(self.run_id, number) not in done
-            ]
-            self._announce(len(todo), len(done), shop)
-            self._simulate(log, shop, arrivals, todo, summary)
+            self._start_run(log, opened)
+            keys = committed_sessions(log, self.run_id)
+            done = {session_number(key) for key in keys}
+            summary = SimulationSummary(
+                self.run_id,
+                "running",
+                settings.sessions,
+                len(done),
+                behaviour=opened.fit.behaviour,
+            )
+            schedule = Schedule.plan(
+                self.personas, arrivals, sessions=settings.sessions, seed=settings.seed
+            )
+            self._announce(opened, len(done))
+            self._simulate(log, opened.shop, schedule, done, summary)
             self._count(log, summary)
         summary.seconds = monotonic() - began
         return summary
@@ -186,7 +125,7 @@ class Simulation:
         """Run id from everything that decides what the run does."""
         identity = self.engine.identity
         parts = [
-            self.settings.model_dump_json(exclude={"concurrency"}),
+            self.settings.identity(),
             identity.model,
             identity.model_hash,
             *(persona.model_dump_json() for persona in self.personas),
@@ -194,57 +133,16 @@ class Simulation:
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
         return f"sim-{digest[:12]}"
 
-    def _prepare(self, log: Log, catalog: Catalog) -> Shop:
-        """The shop, with the behaviour of an earlier part of this run or a fresh fit."""
-        settings = self.settings
-        prompts = PromptBook(read_query_examples(log, until=settings.until, seed=settings.seed))
-        stored = log.query(
-            "SELECT configuration FROM runs WHERE run_id = $run_id", {"run_id": self.run_id}
-        ).to_pylist()
-        kind = self.engine.identity.kind
-        if stored:
-            begun = json.loads(stored[0]["configuration"])
-            behaviour = Behaviour.model_validate(begun["behaviour"])
-            # The same model may answer in another way: a server, or a recording of it.
-            kind = begun["engine"]
-        elif settings.behaviour == "prior":
-            behaviour = Behaviour()
-        else:
-            behaviour = calibrate(
-                log,
-                catalog,
-                self.engine,
-                prompts,
-                until=settings.until,
-                scored_slates=settings.scored_slates,
-                page_size=settings.page_size,
-                weeks=settings.weeks,
-                seed=settings.seed,
-            )
-        shop = Shop(
-            catalog=catalog,
-            search=open_search(settings.search, catalog),
-            recommender=open_recommender(settings.recommender, catalog),
-            needs=NeedBook(catalog),
-            prompts=prompts,
-            behaviour=behaviour,
-            page_size=settings.page_size,
-            most_pages=settings.most_pages,
-            browsing_share=settings.browsing_share,
-        )
-        self._start_run(log, behaviour, kind)
-        return shop
-
-    def _start_run(self, log: Log, behaviour: Behaviour, kind: str) -> None:
+    def _start_run(self, log: Log, opened: OpenedShop) -> None:
         identity = self.engine.identity
         until = self.settings.until
         log.start_run(
             self.run_id,
             "simulate",
             {
-                "settings": self.settings.model_dump(mode="json", exclude={"concurrency"}),
-                "engine": kind,
-                "behaviour": behaviour.model_dump(mode="json"),
+                "settings": json.loads(self.settings.identity()),
+                "engine": opened.engine_kind,
+                "fit": opened.fit.model_dump(mode="json"),
                 "knowledge_until": until.isoformat() if until else None,
             },
             seed=self.settings.seed,
@@ -253,27 +151,34 @@ class Simulation:
         )
         log.append("users", _user_rows(self.run_id, self.personas))
 
-    def _announce(self, todo: int, done: int, shop: Shop) -> None:
-        requests = int(todo * 1.5 * (shop.page_size + 1))
+    def _announce(self, opened: OpenedShop, done: int) -> None:
+        todo = self.settings.sessions - done
         resumed = f" ({done:,} are in the log already)" if done else ""
         console.print(
-            f"Run [bold]{self.run_id}[/bold]: {todo:,} sessions to simulate{resumed}, "
-            f"about {requests:,} requests to {self.engine.identity.model}."
+            f"Run [bold]{self.run_id}[/bold]: {todo:,} sessions to simulate{resumed} with "
+            f"{self.engine.identity.model}."
         )
+        console.print(cost_line(todo, opened.fit.pilot, opened.shop))
 
     def _simulate(
         self,
         log: Log,
         shop: Shop,
-        arrivals: Arrivals,
-        todo: list[int],
+        schedule: Schedule,
+        done: set[int],
         summary: SimulationSummary,
     ) -> None:
         state = "failed"
-        writer = LogWriter(log)
+        crowd = self._crowd_of(shop) if self._crowd_of else self._crowd(shop)
+        past = self._past(log) if done else {}
+        writer = LogWriter(log, sessions_per_commit=self.settings.sessions_per_commit)
+        todo = self.settings.sessions - len(done)
         try:
-            with track("Simulating sessions", total=len(todo)) as progress:
-                self._drive(writer, shop, arrivals, todo, summary, progress)
+            visits = crowd.run(schedule.itineraries(done), lambda shopper: past.get(shopper, ()))
+            with track("Simulating sessions", total=todo) as progress, closing(visits):
+                for finished in visits:
+                    self._commit(writer, finished, summary)
+                    progress.advance()
             writer.flush()
             self._judge(summary, fewest_answers=1)
             state = "finished"
@@ -285,87 +190,46 @@ class Simulation:
                 writer.close()
             finally:
                 summary.state = state
+                summary.shared_answers = self._shared.shared
                 log.end_run(self.run_id, state)
 
-    def _drive(
-        self,
-        writer: LogWriter,
-        shop: Shop,
-        arrivals: Arrivals,
-        todo: list[int],
-        summary: SimulationSummary,
-        progress: ProgressTask,
-    ) -> None:
-        waiting: dict[int, _Active] = {}
-        numbers = iter(todo)
-        active = 0
-        while True:
-            while active < self.settings.concurrency:
-                number = next(numbers, None)
-                if number is None:
-                    break
-                active += 1
-                entry = self._enter(shop, arrivals, number)
-                finished = self._advance(entry, None, waiting)
-                if finished:
-                    active -= 1
-                    self._commit(writer, entry, finished, summary, progress)
-            if not waiting:
-                return
-            for ticket, answer in self.engine.collect():
-                entry = waiting.pop(ticket)
-                entry.answers[ticket] = answer
-                if len(entry.answers) < len(entry.tickets):
-                    continue
-                answers = [entry.answers[t] for t in entry.tickets]
-                finished = self._advance(entry, answers, waiting)
-                if finished:
-                    active -= 1
-                    self._commit(writer, entry, finished, summary, progress)
+    def _crowd(self, shop: Shop) -> Crowd:
+        return Crowd(
+            shop,
+            self.personas,
+            self._shared,
+            seed=self.settings.seed,
+            concurrency=self.settings.concurrency,
+        )
 
-    def _enter(self, shop: Shop, arrivals: Arrivals, number: int) -> _Active:
-        rng = np.random.default_rng([self.settings.seed, number])
-        persona = self.personas[number % len(self.personas)]
-        steps = visit(shop, persona, rng, arrivals.draw(rng), str(number))
-        return _Active(number, persona, steps)
-
-    def _advance(
-        self, entry: _Active, answers: list[Answer] | None, waiting: dict[int, _Active]
-    ) -> Visit | None:
-        """Resume a visit; return it when it has ended, else queue what it asks."""
-        try:
-            requests: list[Request] = (
-                next(entry.steps) if answers is None else entry.steps.send(answers)
-            )
-        except StopIteration as end:
-            finished: Visit = end.value
-            return finished
-        entry.answers = {}
-        entry.tickets = [self.engine.submit(request) for request in requests]
-        waiting.update(dict.fromkeys(entry.tickets, entry))
-        return None
+    def _past(self, log: Log) -> dict[int, Iterable[PastVisit]]:
+        """Committed visits by the persona's index: what the shoppers remember of this run."""
+        index = {
+            f"{self.run_id}/{persona.persona_id}": number
+            for number, persona in enumerate(self.personas)
+        }
+        return {
+            index[user_id]: [visit for _, visit in visits]
+            for user_id, visits in past_visits(log, self.run_id).items()
+        }
 
     def _commit(
-        self,
-        writer: LogWriter,
-        entry: _Active,
-        finished: Visit,
-        summary: SimulationSummary,
-        progress: ProgressTask,
+        self, writer: LogWriter, finished: FinishedVisit, summary: SimulationSummary
     ) -> None:
-        summary.answers += finished.asked
-        summary.unusable_answers += finished.unusable
-        summary.prompt_tokens += finished.prompt_tokens
-        summary.output_tokens += finished.output_tokens
+        visit = finished.visit
+        summary.answers += visit.asked
+        summary.unusable_answers += visit.unusable
+        summary.vanished_items += visit.vanished
+        summary.prompt_tokens += visit.prompt_tokens
+        summary.output_tokens += visit.output_tokens
         writer.submit(
             visit_rows(
-                finished,
-                session_id=session_key(self.run_id, entry.number),
-                user_id=f"{self.run_id}/{entry.persona.persona_id}",
+                visit,
+                session_id=session_key(self.run_id, finished.number),
+                user_id=f"{self.run_id}/{self.personas[finished.shopper].persona_id}",
                 origin=self.run_id,
             )
         )
-        progress.advance()
         self._judge(summary)
 
     def _judge(
@@ -400,18 +264,16 @@ class Simulation:
 
 
 def _user_rows(run_id: str, personas: list[Persona]) -> pa.Table:
-    named = [
-        persona.model_copy(update={"persona_id": f"{run_id}/{persona.persona_id}"})
-        for persona in personas
-    ]
     rows = [
         {
-            "user_id": persona.persona_id,
+            "user_id": f"{run_id}/{persona.persona_id}",
             "locale": persona.locale,
             "demographics": json.dumps(persona.demographics, ensure_ascii=False),
-            "persona": persona.model_dump_json(),
+            "persona": persona.model_copy(
+                update={"persona_id": f"{run_id}/{persona.persona_id}"}
+            ).model_dump_json(),
             "origin": run_id,
         }
-        for persona in named
+        for persona in personas
     ]
     return pa.Table.from_pylist(rows, schema=ARROW_SCHEMAS["users"])

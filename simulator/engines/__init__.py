@@ -15,6 +15,7 @@ from footfall.simulator.engines.protocol import (
 from footfall.simulator.engines.replay import RecordingEngine, ReplayEngine
 from footfall.simulator.engines.scripted import ScriptedEngine
 from footfall.simulator.engines.settings import EngineSettings, engine_kinds, open_engine
+from footfall.simulator.engines.shared_answers import SharedAnswers
 
 __all__ = [
     "Answer",
@@ -27,6 +28,7 @@ __all__ = [
     "ReplayEngine",
     "Request",
     "ScriptedEngine",
+    "SharedAnswers",
     "TextAnswer",
     "TextRequest",
     "ask",

@@ -6,12 +6,21 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from footfall.errors import EngineError, SettingError
-from footfall.simulator.engines.protocol import ChoiceAnswer, ChoiceRequest, Request, TextRequest
+from footfall.simulator.engines.protocol import (
+    Answer,
+    ChoiceAnswer,
+    ChoiceRequest,
+    Request,
+    TextAnswer,
+    TextRequest,
+)
 
 __all__ = [
     "choice_answer",
     "closed_error",
     "first_tokens",
+    "following_tokens",
+    "in_form",
     "is_repeatable",
     "matching_log_probabilities",
     "one_line",
@@ -64,6 +73,41 @@ def is_repeatable(request: Request) -> bool:
     return isinstance(request, ChoiceRequest) or request.temperature == 0 or bool(request.draw)
 
 
+def in_form(request: Request, answer: Answer) -> Answer:
+    """``answer`` if it has the form that ``request`` asks for, else one that is not usable.
+
+    An answer of the other kind, a text that is none, and log-probabilities of another number than
+    the options or that are not finite say nothing that a shopper could use.
+    """
+    if isinstance(request, TextRequest):
+        if isinstance(answer, TextAnswer) and isinstance(answer.text, str):
+            return answer
+        return TextAnswer("", answer.prompt_tokens, answer.output_tokens)
+    if (
+        isinstance(answer, ChoiceAnswer)
+        and len(answer.log_probabilities) == len(request.options)
+        and all(math.isfinite(value) for value in answer.log_probabilities)
+    ):
+        return answer
+    return unusable_choice(
+        len(request.options),
+        prompt_tokens=answer.prompt_tokens,
+        output_tokens=answer.output_tokens,
+    )
+
+
+def following_tokens(encode: Callable[[str], Sequence[int]], text: str) -> list[int]:
+    """Token ids of ``text`` where it follows a prompt's label; ``encode`` as in `first_tokens`.
+
+    What a model is tuned to answer is cut into tokens by this too: its first token is the one
+    that a choice is read from.
+    """
+    anchor = list(encode(_ANCHOR))
+    ids = list(encode(_ANCHOR + text))
+    # Where the anchor melts into the text's first token, the text is read on its own.
+    return ids[len(anchor) :] if ids[: len(anchor)] == anchor else list(encode(text))
+
+
 def first_tokens(encode: Callable[[str], Sequence[int]], options: Sequence[str]) -> tuple[int, ...]:
     """The token that begins each option where it follows a prompt.
 
@@ -79,12 +123,9 @@ def first_tokens(encode: Callable[[str], Sequence[int]], options: Sequence[str])
     SettingError
         If two options begin with the same token, because one token could not tell them apart.
     """
-    anchor = list(encode(_ANCHOR))
     tokens: dict[int, str] = {}
     for option in options:
-        ids = list(encode(_ANCHOR + option))
-        # Where the anchor melts into the option's first token, the option is read on its own.
-        rest = ids[len(anchor) :] if ids[: len(anchor)] == anchor else list(encode(option))
+        rest = following_tokens(encode, option)
         if not rest:
             raise SettingError(
                 f"The option {option!r} has no tokens in this model.", hint="Use another word."

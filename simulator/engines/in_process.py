@@ -20,7 +20,7 @@ from footfall.errors import (
     MissingPartError,
 )
 from footfall.progress import track
-from footfall.simulator.engines.bundled import model_hash, prepare_model
+from footfall.simulator.engines.bundled import prepare_model
 from footfall.simulator.engines.choices import (
     choice_answer,
     closed_error,
@@ -39,6 +39,7 @@ from footfall.simulator.engines.protocol import (
     TextRequest,
 )
 from footfall.simulator.engines.settings import EngineSettings
+from footfall.simulator.engines.tuned import ServedFolder, served_folder
 from footfall.simulator.engines.watchdog import wake_on_death
 
 __all__ = ["VllmEngine"]
@@ -48,10 +49,15 @@ __all__ = ["VllmEngine"]
 _CPU_BLOCK = 32
 #: Most options of one choice (vLLM's own limit on named log-probabilities).
 _MAX_OPTIONS = 128
+#: Ranks of adapters that vLLM makes room for.
+_LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
 class VllmEngine:
     """A model loaded by vLLM, fed continuously: new requests join those already in work.
+
+    A folder made by ``footfall tune`` is served as its card says: merged, or as the base model
+    with the adapter beside it.
 
     One thread may use it. A prompt longer than ``max_model_len`` leaves room for is cut at its
     start, where what all prompts share stands. Sampled words come from one random stream started
@@ -70,11 +76,14 @@ class VllmEngine:
     def __init__(self, settings: EngineSettings) -> None:
         if find_spec("vllm") is None:  # before a model is prepared for nothing
             raise _not_installed("no module vllm")
-        folder = prepare_model(settings.model)
+        served = served_folder(prepare_model(settings.model), settings.tuning)
         self._settings = settings
-        self._identity = EngineIdentity("vllm", settings.model, model_hash(folder))
+        self._identity = EngineIdentity(
+            "vllm", settings.model, served.model_hash, tuned=served.tuned
+        )
         with _environment(settings):
-            self._llm: Any = _load(folder, settings)
+            self._llm: Any = _load(served, settings)
+        self._adapter = _adapter(served)
         self._engine: Any = self._llm.llm_engine
         self._end_watch = wake_on_death(self._engine.engine_core)
         self._tokenizer: Any = self._llm.get_tokenizer()
@@ -96,7 +105,7 @@ class VllmEngine:
         parameters = self._parameters(request)
         ticket = self._next_ticket
         with self._deadly():
-            self._engine.add_request(str(ticket), prompt, parameters)
+            self._engine.add_request(str(ticket), prompt, parameters, lora_request=self._adapter)
         self._next_ticket += 1
         self._waiting[ticket] = request
         return ticket
@@ -205,7 +214,15 @@ def _not_installed(reason: str) -> MissingPartError:
     )
 
 
-def _load(folder: str, settings: EngineSettings) -> Any:
+def _adapter(served: ServedFolder) -> Any:
+    if served.adapter is None:
+        return None
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest("tuned", 1, served.adapter)
+
+
+def _load(served: ServedFolder, settings: EngineSettings) -> Any:
     if os.environ["VLLM_LOGGING_LEVEL"] == "ERROR":
         logging.getLogger("vllm").setLevel(logging.ERROR)
     try:
@@ -219,7 +236,7 @@ def _load(folder: str, settings: EngineSettings) -> Any:
     dtype: str = settings.dtype
     if on_cpu:
         dtype = fast_dtype() if dtype == "auto" else dtype
-        require_memory(Path(folder), dtype=dtype, kv_cache_gb=settings.kv_cache_gb)
+        require_memory(Path(served.weights), dtype=dtype, kv_cache_gb=settings.kv_cache_gb)
     arguments: dict[str, Any] = {
         "dtype": dtype,
         "enforce_eager": on_cpu if settings.compile_model is None else not settings.compile_model,
@@ -235,8 +252,11 @@ def _load(folder: str, settings: EngineSettings) -> Any:
     }
     if on_cpu:
         arguments["block_size"] = _CPU_BLOCK
+    if served.adapter is not None:
+        room = next((rank for rank in _LORA_RANKS if rank >= served.rank), served.rank)
+        arguments |= {"enable_lora": True, "max_lora_rank": room, "max_loras": 1}
     with track(f"Loading {settings.model}"), _quiet(), _load_errors(settings):
-        return LLM(folder, **arguments)
+        return LLM(served.weights, **arguments)
 
 
 @contextmanager

@@ -78,11 +78,15 @@ Answer: TypeAlias = TextAnswer | ChoiceAnswer
 
 @dataclass(frozen=True, slots=True)
 class EngineIdentity:
-    """What answered: stored with every run."""
+    """What answered: stored with every run.
+
+    ``tuned`` says that the model was tuned on a real log by ``footfall tune``.
+    """
 
     kind: str
     model: str
     model_hash: str
+    tuned: bool = False
 
 
 @runtime_checkable

@@ -1,7 +1,7 @@
 """The file of a recording: requests and their answers, one a line.
 
-The first line says what answered. Every further line has the request, the how-manieth time it was
-asked (``occurrence``), and the answer::
+The first line says what answered (with ``"tuned": true`` where it was tuned on a log). Every
+further line has the request, the how-manieth time it was asked (``occurrence``), and the answer::
 
     {"footfall_recording": 1, "kind": "vllm", "model": "...", "model_hash": "..."}
     {"request": {"options": [" Yes", " No"], "prompt": "..."}, "occurrence": 0, "answer": {...}}
@@ -57,6 +57,7 @@ def header_line(identity: EngineIdentity) -> bytes:
             "kind": identity.kind,
             "model": identity.model,
             "model_hash": identity.model_hash,
+            **({"tuned": True} if identity.tuned else {}),
         }
     )
 
@@ -130,7 +131,12 @@ def _read_header(fields: Any, path: Path) -> EngineIdentity:
             f"reads version {_VERSION}.",
             hint="Record anew.",
         )
-    return EngineIdentity(str(fields["kind"]), str(fields["model"]), str(fields["model_hash"]))
+    return EngineIdentity(
+        str(fields["kind"]),
+        str(fields["model"]),
+        str(fields["model_hash"]),
+        tuned=bool(fields.get("tuned", False)),
+    )
 
 
 def _request_fields(request: Request) -> dict[str, Any]:

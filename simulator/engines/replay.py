@@ -24,6 +24,7 @@ from footfall.simulator.engines.recording import (
     read_recording,
     request_key,
 )
+from footfall.simulator.engines.shared_answers import SharedAnswers
 
 __all__ = ["RecordingEngine", "ReplayEngine"]
 
@@ -65,7 +66,9 @@ class ReplayEngine:
                 f"The recording {self._path} is empty.",
                 hint="Make one by running with another `kind` and this `recording`.",
             )
-        self._identity = EngineIdentity("replay", recorded.model, recorded.model_hash)
+        self._identity = EngineIdentity(
+            "replay", recorded.model, recorded.model_hash, tuned=recorded.tuned
+        )
         self._occurrences = _Occurrences()
         self._next_ticket = 0
         self._ready: list[tuple[int, Answer]] = []
@@ -143,7 +146,8 @@ class RecordingEngine:
     """
 
     def __init__(self, engine: Engine, path: str | Path) -> None:
-        self._engine = engine
+        # What is recorded is remembered; equal requests in work are left to this one.
+        self._engine = SharedAnswers(engine, remembered=0)
         self._path = Path(path)
         self._file = _open_to_append(self._path)
         try:
@@ -154,8 +158,7 @@ class RecordingEngine:
         self._occurrences = _Occurrences()
         self._next_ticket = 0
         self._ready: list[tuple[int, Answer]] = []
-        self._asked: dict[int, tuple[Request, Occurrence]] = {}
-        self._waiting: dict[Occurrence, list[int]] = {}
+        self._asked: dict[int, tuple[int, Request, Occurrence]] = {}
         self._closed = False
 
     @property
@@ -172,11 +175,8 @@ class RecordingEngine:
         ticket = self._next_ticket
         if occurrence in self._answers:
             self._ready.append((ticket, self._answers[occurrence]))
-        elif occurrence in self._waiting:
-            self._waiting[occurrence].append(ticket)
         else:
-            self._asked[self._engine.submit(request)] = (request, occurrence)
-            self._waiting[occurrence] = [ticket]
+            self._asked[self._engine.submit(request)] = (ticket, request, occurrence)
         self._next_ticket += 1
         return ticket
 
@@ -202,11 +202,12 @@ class RecordingEngine:
 
     def _take(self, answered: list[tuple[int, Answer]]) -> None:
         lines = []
-        for ticket, answer in answered:
-            request, occurrence = self._asked.pop(ticket)
-            self._answers[occurrence] = answer
-            lines.append(answer_line(request, occurrence[1], answer))
-            self._ready += [(waiting, answer) for waiting in self._waiting.pop(occurrence)]
+        for asked, answer in answered:
+            ticket, request, occurrence = self._asked.pop(asked)
+            if occurrence not in self._answers:
+                self._answers[occurrence] = answer
+                lines.append(answer_line(request, occurrence[1], answer))
+            self._ready.append((ticket, answer))
         self._write(b"".join(lines))
 
     def _continue(self) -> dict[Occurrence, Answer]:

@@ -70,6 +70,11 @@ class EngineSettings(BaseModel):
         description="Number format of the weights; `auto` is the one that this machine computes "
         "fastest; for `vllm`.",
     )
+    tuning: Literal["card", "merged", "adapter"] = Field(
+        "card",
+        description="How a model made by `footfall tune` is served: as its card says, with the "
+        "adapter merged into the weights, or beside them; for `vllm`.",
+    )
     compile_model: bool | None = Field(
         None,
         description="Compile the model at the start: a minute longer to load and somewhat faster "

@@ -20,6 +20,7 @@ from footfall.simulator.engines import (
     RecordingEngine,
     Request,
     ScriptedEngine,
+    SharedAnswers,
     TextAnswer,
     TextRequest,
     ask,
@@ -81,6 +82,8 @@ def _open(kind: str, request: pytest.FixtureRequest, folder: Path) -> Engine:
             settings = EngineSettings(kind="replay", recording=_recording(folder))
         case "recording":
             settings = EngineSettings(kind="scripted", recording=folder / "new.jsonl")
+        case "shared":
+            return SharedAnswers(RecordingEngine(ScriptedEngine(), folder / "new.jsonl"))
         case _:
             settings = EngineSettings(kind="scripted")
     return open_engine(settings)
@@ -92,6 +95,7 @@ def _open(kind: str, request: pytest.FixtureRequest, folder: Path) -> Engine:
         "scripted",
         "replay",
         "recording",
+        "shared",
         pytest.param("vllm", marks=pytest.mark.engine),
         pytest.param("server", marks=pytest.mark.engine),
     ],

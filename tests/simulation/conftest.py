@@ -100,7 +100,7 @@ def make_shop(path, *, sessions=300, buy_rate=0.2, seed=0):
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_log():
     return make_shop
 

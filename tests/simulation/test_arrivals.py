@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -103,3 +104,53 @@ def test_a_short_window_at_an_unusual_hour_is_found():
     hours[0] = 1.0
     moments = draw(Arrivals(UNTIL, 0.02, hours), 20)
     assert all(UNTIL - timedelta(weeks=0.02) <= moment < UNTIL for moment in moments)
+
+
+def apart(times):
+    return min(later - first for first, later in pairwise(times))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    weeks=st.floats(0.02, 20),
+    count=st.integers(0, 60),
+    seed=st.integers(0, 99),
+    busy=st.integers(1, 168),
+)
+def test_times_of_one_shopper_are_sorted_and_apart(weeks, count, seed, busy):
+    hours = np.where(np.arange(168) < busy, 1.0 / busy, 0.0)
+    times = Arrivals(UNTIL, weeks, hours).draw_times(np.random.default_rng(seed), count)
+    assert len(times) == count
+    assert times == sorted(times)
+    assert all(UNTIL - timedelta(weeks=weeks) <= moment < UNTIL for moment in times)
+    if count > 1:
+        room = (timedelta(weeks=weeks) - timedelta(hours=1)) / (4 * count)
+        assert apart(times) >= min(timedelta(hours=1), room)
+
+
+def test_times_of_one_shopper_follow_the_same_hours():
+    hours = np.zeros(168)
+    hours[[9, 58, 140]] = [0.2, 0.3, 0.5]
+    rng = np.random.default_rng(3)
+    arrivals = Arrivals(UNTIL, 26.0, hours)
+    times = [moment for _ in range(500) for moment in arrivals.draw_times(rng, 3)]
+    found = [24 * moment.weekday() + moment.hour for moment in times]
+    assert set(found) == {9, 58, 140}
+    assert np.mean(np.equal(found, 140)) == pytest.approx(0.5, abs=0.04)
+    assert np.mean(np.equal(found, 9)) == pytest.approx(0.2, abs=0.04)
+
+
+def test_a_shopper_who_comes_more_often_than_their_hours_allow_takes_others():
+    hours = np.zeros(168)
+    hours[9] = 1.0
+    times = Arrivals(UNTIL, 2.0, hours).draw_times(np.random.default_rng(0), 30)
+    assert len(times) == 30
+    assert apart(times) >= timedelta(hours=1)
+
+
+def test_the_same_seed_gives_the_same_times():
+    first, second = (
+        Arrivals(UNTIL, 8.0, EVEN).draw_times(np.random.default_rng(5), 20) for _ in range(2)
+    )
+    assert first == second
+    assert Arrivals(UNTIL, 8.0, EVEN).draw_times(np.random.default_rng(5), 0) == []

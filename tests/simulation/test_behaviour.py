@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from footfall.errors import NoResponseError
-from footfall.simulator.behaviour import Behaviour, Rate, centred, sigmoid
+from footfall.simulator.behaviour import Behaviour, Rate, centred, price_deviation, sigmoid
 from footfall.simulator.behaviour_fit import FitData, fit_behaviour
 from footfall.simulator.log import Log
 
@@ -41,11 +41,51 @@ def test_positions_beyond_the_curve_look_like_the_last():
     assert behaviour.looks(4).tolist() == [1.0, 0.5, 0.5, 0.5]
 
 
-def test_patience_two_leaves_at_the_fitted_rate_and_four_at_half_of_it():
-    behaviour = Behaviour(leave_after_page=Rate(value=0.4))
-    assert behaviour.leaving(2.0, bought=False) == pytest.approx(0.4)
-    assert behaviour.leaving(4.0, bought=False) == pytest.approx(0.2)
-    assert behaviour.leaving(0.1, bought=False) == 1.0
+def test_average_patience_leaves_at_the_fitted_rate_and_twice_of_it_at_half():
+    behaviour = Behaviour(leave_after_page=Rate(value=0.4), leave_after_click=Rate(value=0.6))
+    assert behaviour.leaving(1.0, clicked=False, bought=False) == pytest.approx(0.4)
+    assert behaviour.leaving(2.0, clicked=False, bought=False) == pytest.approx(0.2)
+    assert behaviour.leaving(2.0, clicked=True, bought=False) == pytest.approx(0.3)
+    assert behaviour.leaving(0.1, clicked=False, bought=False) == 1.0
+
+
+def test_patience_does_not_keep_who_has_bought():
+    behaviour = Behaviour(leave_after_purchase=Rate(value=0.7))
+    assert behaviour.leaving(5.0, clicked=True, bought=True) == pytest.approx(0.7)
+
+
+def test_every_covariate_moves_the_chance_of_a_click_by_its_weight():
+    behaviour = Behaviour(
+        intercept=Rate(value=-1.0),
+        intercept_shift=Rate(value=0.25),
+        on_preference=Rate(value=0.5),
+        on_affinity=Rate(value=0.3),
+        on_popularity=Rate(value=0.2),
+        on_price=Rate(value=-0.7),
+        on_appeal=Rate(value=0.9),
+        on_attraction=Rate(value=0.4),
+        attraction_mean=Rate(value=-3.0),
+        attraction_spread=Rate(value=2.0),
+    )
+    two = np.array([2.0, 0.0])
+    names = ("preference", "affinity", "popularity", "price", "appeal")
+    nothing = dict.fromkeys(names, np.zeros(2))
+    assert behaviour.click_log_odds(**nothing) == pytest.approx([-0.75, -0.75])
+    for name, weight in zip(names, (0.5, 0.3, 0.2, -0.7, 0.9), strict=True):
+        found = behaviour.click_log_odds(**(nothing | {name: two}))
+        assert found == pytest.approx([-0.75 + 2 * weight, -0.75])
+    # An attraction of -1 lies one standard deviation above the mean of -3.
+    assert behaviour.click_log_odds(**nothing, attraction=-1.0) == pytest.approx([-0.35] * 2)
+    assert behaviour.click_log_odds(**nothing, attraction=float("nan"))[0] == pytest.approx(-0.75)
+    assert behaviour.click_probabilities(two, two, two)[1] == pytest.approx(
+        sigmoid(np.array([-0.75]))[0]
+    )
+
+
+def test_price_deviations_are_log_ratios_around_the_slate():
+    assert price_deviation([1.0, np.e**2, None, 0.0]) == pytest.approx([-1.0, 1.0, 0.0, 0.0])
+    assert price_deviation([None, None]).tolist() == [0.0, 0.0]
+    assert price_deviation([]).size == 0
 
 
 def simulated_responses(log, weights, size=20_000, seed=0):
@@ -99,6 +139,29 @@ def test_rates_match_the_log_after_fitting(shop_log):
         * behaviour.purchase_after_cart.value
     )
     assert bought.mean() == pytest.approx(data.response.mean(), rel=0.03)
+
+
+def test_attraction_is_fitted_in_standard_deviations_between_scored_slates(shop_log):
+    rng = np.random.default_rng(3)
+    slates, size, scored = 3000, 5, 1500
+    attraction = rng.normal(-4.0, 2.5, size=slates)
+    units = np.where(np.arange(slates) < scored, (attraction + 4.0) / 2.5, 0.0)
+    looks = np.mean([rate.value for rate in Behaviour().look[:size]])
+    chance = 0.81 * looks * sigmoid(-0.5 + 0.6 * np.repeat(units, size))
+    rows = slates * size
+    data = FitData(
+        (rng.random(rows) < chance).astype(float),
+        np.full(rows, np.nan),
+        *(np.zeros(rows) for _ in range(3)),
+        attraction=np.repeat(np.where(np.arange(slates) < scored, attraction, np.nan), size),
+        slate=np.repeat(np.arange(slates), size),
+    )
+    with Log.open(shop_log) as log:
+        behaviour = fit_behaviour(log, data)
+    assert behaviour.attraction_mean.value == pytest.approx(-4.0, abs=0.3)
+    assert behaviour.attraction_spread.value == pytest.approx(2.5, abs=0.2)
+    assert abs(behaviour.on_attraction.value - 0.6) < 4 * behaviour.on_attraction.standard_error
+    assert behaviour.on_attraction.note == "1,500 scored slates"
 
 
 def test_what_the_log_does_not_record_stays_a_prior_and_says_so(shop_log):

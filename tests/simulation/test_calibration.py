@@ -3,9 +3,10 @@ from datetime import UTC, datetime, timedelta, timezone
 import pyarrow as pa
 import pytest
 
+from footfall.simulator.behaviour import Behaviour
 from footfall.simulator.calibration import calibrate, read_slates
 from footfall.simulator.catalog import Catalog
-from footfall.simulator.engines.protocol import ChoiceAnswer
+from footfall.simulator.engines.choices import choice_answer
 from footfall.simulator.engines.scripted import ScriptedEngine
 from footfall.simulator.log import Log
 from footfall.simulator.prompts import PromptBook
@@ -18,18 +19,14 @@ def add(log, table, rows):
     log.append(table, pa.Table.from_pylist(rows, schema=ARROW_SCHEMAS[table]))
 
 
-def add_slate(log, number, *, at=UNTIL - timedelta(days=2), origin="real", **responses):
-    """A slate of one item a response: ``b=(clicked, purchased)`` is item ``b``."""
+def slate_rows(number, *, at=UNTIL - timedelta(days=2), origin="real", **responses):
+    """Rows of a slate of one item a response: ``b=(clicked, purchased)`` is item ``b``."""
     session, search = f"{origin}-{number}", f"{origin}-{number}/1"
-    add(
-        log,
-        "sessions",
-        [{"session_id": session, "user_id": f"u{number}", "started_at": at, "origin": origin}],
-    )
-    add(
-        log,
-        "searches",
-        [
+    return {
+        "sessions": [
+            {"session_id": session, "user_id": f"u{number}", "started_at": at, "origin": origin}
+        ],
+        "searches": [
             {
                 "search_id": search,
                 "session_id": session,
@@ -41,21 +38,29 @@ def add_slate(log, number, *, at=UNTIL - timedelta(days=2), origin="real", **res
                 "origin": origin,
             }
         ],
-    )
-    shown = [
-        {
-            "search_id": search,
-            "position": 9 - place,
-            "item_id": item,
-            "clicked": clicked,
-            "purchased": purchased,
-            "shown_at": at,
-            "sample_rate": 1.0,
-            "origin": origin,
-        }
-        for place, (item, (clicked, purchased)) in enumerate(responses.items())
-    ]
-    add(log, "impressions", shown)
+        "impressions": [
+            {
+                "search_id": search,
+                "position": 9 - place,
+                "item_id": item,
+                "clicked": clicked,
+                "purchased": purchased,
+                "shown_at": at,
+                "sample_rate": 1.0,
+                "origin": origin,
+            }
+            for place, (item, (clicked, purchased)) in enumerate(responses.items())
+        ],
+    }
+
+
+def add_slates(log, slates):
+    for table in ("sessions", "searches", "impressions"):
+        add(log, table, [row for rows in slates for row in rows[table]])
+
+
+def add_slate(log, number, **parts):
+    add_slates(log, [slate_rows(number, **parts)])
 
 
 @pytest.fixture
@@ -73,6 +78,7 @@ def test_a_slate_is_read_in_one_order_and_clicks_come_before_purchases(log):
             "item_ids": ["a", "b", "c"],
             "positions": [8, 9, 7],
             "responses": [False, True, False],
+            "sample_rates": [1.0, 1.0, 1.0],
         }
     ]
 
@@ -102,25 +108,34 @@ def test_clicks_after_until_do_not_make_clicks_the_response(log):
 
 
 def test_the_seed_chooses_the_slates(log):
-    for number in range(40):
-        add_slate(log, number, a=(True, False))
+    add_slates(log, [slate_rows(number, a=(True, False)) for number in range(40)])
     chosen = [[row["user_id"] for row in read_slates(log, count=5, seed=s)] for s in (0, 0, 1)]
     assert len(set(chosen[0])) == 5
     assert chosen[0] == chosen[1] != chosen[2]
 
 
 class Prefers(ScriptedEngine):
-    """Likes the item that is called won, and remembers what it is asked."""
+    """Likes the item that is called won, and remembers what it is asked.
 
-    def __init__(self):
+    ``by_slate`` and ``by_item`` say whether it does so in either way of asking; the first label of
+    a slate is favoured by ``first``.
+    """
+
+    def __init__(self, *, by_slate=True, by_item=True, first=0.0):
         super().__init__()
         self.prompts = []
+        self.by_slate, self.by_item, self.first = by_slate, by_item, first
 
-    def _answer(self, request):
+    def _choice_answer(self, request):
         self.prompts.append(request.prompt)
-        item = request.prompt.splitlines()[-2]
-        yes = -0.1 if "won" in item else -3.0
-        return ChoiceAnswer((yes, -0.1 - yes - 3.0), 1, 1)
+        lines = request.prompt.splitlines()
+        if lines[-1] in {"Suits:", "Clicks:", "适合：", "点击："} and len(request.options) == 2:
+            likes = [3.0 * (self.by_item and "won" in lines[-2])]
+        else:
+            items = lines[-len(request.options) : -1]
+            likes = [3.0 * (self.by_slate and "won" in item) for item in items]
+            likes[0] += self.first
+        return choice_answer([*likes, 0.0], prompt_tokens=1, output_tokens=1)
 
 
 def wanted_shop(log, slates=150):
@@ -129,45 +144,120 @@ def wanted_shop(log, slates=150):
         for item in ("won", "lost", "left", "last")
     ]
     add(log, "items", items)
-    for number in range(slates):
-        add_slate(
-            log,
-            number,
-            won=(number % 5 > 0, False),
-            lost=(number % 9 == 0, False),
-            left=(number % 11 == 0, False),
-            last=(number % 7 == 0, False),
-        )
+    add_slates(
+        log,
+        [
+            slate_rows(
+                number,
+                won=(number % 5 > 0, False),
+                lost=(number % 9 == 0, False),
+                left=(number % 11 == 0, False),
+                last=(number % 7 == 0, False),
+            )
+            for number in range(slates)
+        ],
+    )
 
 
-def test_a_model_that_prefers_what_is_clicked_gets_weight(log):
+def fitted(log, engine, **settings):
+    settings = {"until": UNTIL, "scored_slates": 60, **settings}
+    return calibrate(log, Catalog.from_log(log), engine, PromptBook(), **settings)
+
+
+@pytest.mark.parametrize("scoring", ["item", "slate"])
+def test_a_model_that_prefers_what_is_clicked_gets_weight(log, scoring):
     wanted_shop(log)
     engine = Prefers()
-    found = calibrate(
-        log, Catalog.from_log(log), engine, PromptBook(), until=UNTIL, scored_slates=60
-    )
-    assert found.on_preference.source == "fitted"
-    assert found.on_preference.value > 1.0
-    assert found.on_preference.note == "240 scored impressions"
-    assert len(engine.prompts) == 240
-    assert "600 impressions, response: clicks" in found.intercept.note
+    found = fitted(log, engine, scoring=scoring)
+    assert (found.scoring, found.correction.kind, found.bias.kind) == (scoring,) * 3
+    assert found.comparison is None
+    behaviour = found.behaviour
+    assert behaviour.on_preference.source == "fitted"
+    assert behaviour.on_preference.value > 1.0
+    assert behaviour.on_preference.note == "240 scored impressions"
+    assert "600 impressions, response: clicks" in behaviour.intercept.note
+    about_slates = [prompt for prompt in engine.prompts if "query" in prompt]
+    # Once, once more in other words; slates once more in another order, and mixed: of a page's
+    # length and of their own, and of their own in other words.
+    assert len(about_slates) == (60 * 6 if scoring == "slate" else 240 * 2)
+
+
+def test_one_pass_a_slate_is_taken_where_it_tells_no_less(log):
+    wanted_shop(log)
+    found = fitted(log, Prefers())
+    assert found.scoring == "slate"
+    assert found.comparison.slates == 60
+    assert found.comparison.slate >= found.comparison.item - 1
+
+
+def test_items_are_asked_about_one_by_one_where_a_slate_confuses_the_model(log):
+    wanted_shop(log)
+    found = fitted(log, Prefers(by_slate=False))
+    assert found.scoring == "item"
+    assert found.comparison.item > found.comparison.slate + 10
+    assert found.behaviour.on_preference.value > 1.0
+    assert found.bias.before is None
+
+
+def test_bias_of_places_is_measured_before_and_after_the_correction(log):
+    wanted_shop(log)
+    found = fitted(log, Prefers(first=4.0), scoring="slate")
+    # Four labels: the first is 4 above the rest, so 3 above their mean, the others 1 below.
+    assert found.bias.before.by_label == pytest.approx((3.0, -1.0, -1.0, -1.0), abs=0.8)
+    assert found.bias.after.largest < 0.8
+    assert found.bias.after.root_mean_square < 2.5 * found.bias.after.by_chance
+    assert found.bias.order.value == pytest.approx(1.0, abs=0.02)
+    assert found.bias.wording.value == pytest.approx(1.0, abs=0.02)
+    assert "uncorrected: largest" in "\n".join(found.summary_lines())
+
+
+class FavoursRealItems(Prefers):
+    """Its first label only helps items that say something: content-free texts do not show it."""
+
+    def _choice_answer(self, request):
+        self.first = 4.0 * ("text" in request.prompt)
+        return super()._choice_answer(request)
+
+
+def test_bias_that_empty_items_do_not_show_is_found_on_mixed_slates(log):
+    wanted_shop(log)
+    found = fitted(log, FavoursRealItems(), scoring="slate").bias
+    assert found.content_free.largest == pytest.approx(found.before.largest)
+    assert found.content_free.largest > 2.0
+    assert found.after.largest < 0.8
+    assert found.order.value > 0.9
+
+
+def test_the_summary_has_every_rate_with_its_source(log):
+    wanted_shop(log)
+    lines = "\n".join(fitted(log, Prefers()).summary_lines())
+    for name, field in Behaviour.model_fields.items():
+        assert field.description
+        assert name.replace("_", " ") in lines
+    assert "(prior: " in lines
+    assert "(fitted: " in lines
+
+
+def test_the_same_seed_fits_the_same(log):
+    wanted_shop(log)
+    first, again = (fitted(log, ScriptedEngine(), seed=3) for _ in range(2))
+    assert first == again
+    assert fitted(log, ScriptedEngine(), seed=4).behaviour != first.behaviour
 
 
 def test_without_scored_slates_the_model_counts_for_nothing_and_that_is_said(log):
     wanted_shop(log)
     engine = Prefers()
-    found = calibrate(
-        log, Catalog.from_log(log), engine, PromptBook(), until=UNTIL, scored_slates=0
-    )
+    found = fitted(log, engine, scored_slates=0)
     assert engine.prompts == []
-    assert found.on_preference.value == 0.0
-    assert found.on_preference.source == "prior"
-    assert "nothing to fit on" in found.on_preference.note
-    assert found.intercept.source == "fitted"
+    assert found.behaviour.on_preference.value == 0.0
+    assert found.behaviour.on_preference.source == "prior"
+    assert "nothing to fit on" in found.behaviour.on_preference.note
+    assert found.behaviour.intercept.source == "fitted"
 
 
 def test_items_that_the_given_catalogue_lacks_do_not_stop_the_fit(log):
     wanted_shop(log)
     catalog = Catalog.from_log(log).subset(["won", "lost"])
     found = calibrate(log, catalog, Prefers(), PromptBook(), until=UNTIL, scored_slates=60)
-    assert found.on_preference.value > 0.5
+    assert found.behaviour.on_preference.value > 0.5

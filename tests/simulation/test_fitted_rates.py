@@ -1,4 +1,4 @@
-"""Rates that a log with positions, carts and pages tells, counted by hand."""
+"""Rates that a log with positions and carts tells, counted by hand."""
 
 import numpy as np
 import pytest
@@ -22,12 +22,6 @@ def behaviour(tmp_path):
                 "'real' FROM range($shown) AS r(n)",
                 {"position": position, "clicked": CLICKED[position], "shown": shown},
             )
-        # 100 sessions of two pages; in 25 of them the second page was turned to.
-        log.execute(
-            "INSERT INTO searches (search_id, session_id, step, page, candidates, origin) "
-            "SELECT 'q' || n, 's' || n // 2, n % 2 + 1, "
-            "CASE WHEN n % 8 = 1 THEN 2 ELSE 1 END, 'logged', 'real' FROM range(200) AS r(n)"
-        )
         data = FitData(np.repeat([1.0, 0.0], 50), np.ones(100), *(np.zeros(100) for _ in range(3)))
         yield fit_behaviour(log, data)
 
@@ -43,6 +37,9 @@ def test_carts_and_purchases_are_shares_of_what_came_before(behaviour):
     assert behaviour.purchase_after_cart.value == pytest.approx(96 / 192)
 
 
-def test_leaving_and_turning_are_counted_by_session(behaviour):
-    assert behaviour.leave_after_page.value == pytest.approx(100 / 200)
-    assert behaviour.next_page.value == pytest.approx(25 / 100)
+def test_every_rate_is_fitted_or_says_what_was_assumed(behaviour):
+    for name in type(behaviour).model_fields:
+        value = getattr(behaviour, name)
+        for rate in value if isinstance(value, tuple) else (value,):
+            assert rate.note, name
+            assert (rate.source == "fitted") == (rate.standard_error is not None), name

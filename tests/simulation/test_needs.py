@@ -1,3 +1,5 @@
+from datetime import datetime, timedelta
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -6,25 +8,30 @@ from hypothesis import strategies as st
 
 from footfall.errors import CatalogueError
 from footfall.personas.persona import Persona
+from footfall.simulator.behaviour import Rate
 from footfall.simulator.catalog import Catalog
+from footfall.simulator.memory import Memory, PastVisit
 from footfall.simulator.needs import NeedBook
+from footfall.simulator.rhythm import Rhythm
+
+
+def catalog_of(items):
+    """Items given as (id, category, popularity)."""
+    ids, categories, popularity = zip(*items, strict=True)
+    return Catalog.from_table(
+        pa.table(
+            {
+                "item_id": ids,
+                "text": [f"text {item}" for item in ids],
+                "category": pa.array(categories, pa.string()),
+                "popularity": popularity,
+            }
+        )
+    )
 
 
 def book(items):
-    """Needs over items given as (id, category, popularity)."""
-    ids, categories, popularity = zip(*items, strict=True)
-    return NeedBook(
-        Catalog.from_table(
-            pa.table(
-                {
-                    "item_id": ids,
-                    "text": [f"text {item}" for item in ids],
-                    "category": pa.array(categories, pa.string()),
-                    "popularity": popularity,
-                }
-            )
-        )
-    )
+    return NeedBook(catalog_of(items))
 
 
 ITEMS = [
@@ -103,3 +110,147 @@ def test_an_empty_catalogue_is_refused():
     empty.table = empty.table.slice(0, 0)
     with pytest.raises(CatalogueError, match="empty"):
         NeedBook(empty)
+
+
+# --- memory, season, what is left out -----------------------------------------------------------
+
+NOW = datetime(2024, 5, 10)
+STEADY = Rhythm(
+    replenishment=Rate(value=0.4), interval=Rate(value=10.0), interval_deviation=Rate(value=0.5)
+)
+SOUP_LOVER = Persona(persona_id="p", interests={"food > soup": 1.0}, exploration=0.0)
+
+
+def remembering(needs_items, bought, rhythm=STEADY, persona=SOUP_LOVER):
+    """A memory of items bought so many days ago, and the needs of the same shop."""
+    catalog = catalog_of(needs_items)
+    memory = Memory(persona, catalog, rhythm)
+    for item, days in sorted(bought.items(), key=lambda pair: -pair[1]):
+        memory.remember(PastVisit(NOW - timedelta(days=days), (), (item,), (item,), (item,), ""))
+    return NeedBook(catalog), memory
+
+
+def drawn(needs, persona, draws=3000, **keywords):
+    rng = np.random.default_rng(0)
+    found = [needs.draw(persona, rng, **keywords).item_id for _ in range(draws)]
+    return {item: found.count(item) / draws for item in set(found)}
+
+
+def test_what_is_due_is_needed_with_the_fitted_share():
+    needs, memory = remembering(ITEMS, {"soap": 12})
+    found = drawn(needs, SOUP_LOVER, memory=memory, moment=NOW)
+    assert found["soap"] == pytest.approx(0.4, abs=0.03)
+    assert set(found) == {"soap", "soup", "stew"}
+    # A rhythm given beside the memory's own is the one that counts.
+    all_due = STEADY.model_copy(update={"replenishment": Rate(value=1.0)})
+    assert set(drawn(needs, SOUP_LOVER, 50, memory=memory, moment=NOW, rhythm=all_due)) == {"soap"}
+
+
+def test_due_items_are_drawn_by_their_hazard():
+    needs, memory = remembering(ITEMS, {"soap": 11, "bread": 150})
+    found = drawn(needs, SOUP_LOVER, memory=memory, moment=NOW)
+    hazards = STEADY.interval_of(None).hazard(np.array([11.0, 150.0]))
+    assert found["soap"] / found["bread"] == pytest.approx(hazards[0] / hazards[1], rel=0.2)
+
+
+def test_what_was_taken_lately_is_not_needed_even_where_interests_point_to_it():
+    needs, memory = remembering(ITEMS, {"soup": 2})
+    assert set(drawn(needs, SOUP_LOVER, memory=memory, moment=NOW)) == {"stew"}
+    later = drawn(needs, SOUP_LOVER, memory=memory, moment=NOW + timedelta(days=8))
+    assert later["soup"] > 0.4
+
+
+def test_without_repeats_in_the_log_nothing_is_replenished():
+    rhythm = STEADY.model_copy(update={"replenishment": Rate(value=0.0)})
+    needs, memory = remembering(ITEMS, {"soap": 12}, rhythm)
+    assert set(drawn(needs, SOUP_LOVER, memory=memory, moment=NOW)) == {"soup", "stew"}
+
+
+def test_a_met_need_does_not_come_back_within_the_visit():
+    needs, memory = remembering(ITEMS, {"soap": 12})
+    full = {"memory": memory, "moment": NOW}
+    assert set(drawn(needs, SOUP_LOVER, avoid=frozenset({"soap", "stew"}), **full)) == {"soup"}
+    # The interest is used up: the next one counts, and then the rest of the shop.
+    two = SOUP_LOVER.model_copy(update={"interests": {"food > soup": 0.9, "food > bread": 0.1}})
+    assert set(drawn(needs, two, 300, avoid=frozenset({"soup", "stew"}))) == {"bread"}
+    gone = frozenset({"soup", "stew"})
+    assert set(drawn(needs, SOUP_LOVER, 300, avoid=gone)) == {"bread", "soap", "thing"}
+
+
+def test_drawing_ends_when_nothing_is_left():
+    every = [item for item, _, _ in ITEMS]
+    needs, memory = remembering(ITEMS, dict.fromkeys(every, 1))
+    # All was bought yesterday: still something is needed, but not what the visit has met.
+    some = frozenset(every[:3])
+    found = drawn(needs, SOUP_LOVER, 300, memory=memory, moment=NOW, avoid=some)
+    assert set(found) == {"soap", "thing"}
+    met = drawn(needs, SOUP_LOVER, 300, memory=memory, moment=NOW, avoid=frozenset(every))
+    assert set(met) == {"soup", "stew"}
+
+
+def test_items_avoided_or_bought_that_the_catalogue_lacks_do_no_harm():
+    _, memory = remembering([*ITEMS, ("extra", "food", 0)], {"extra": 12})
+    needs = book(ITEMS)
+    found = drawn(needs, SOUP_LOVER, 200, memory=memory, moment=NOW, avoid=frozenset({"gone"}))
+    assert set(found) == {"soup", "stew"}
+
+
+def seasonal(factor):
+    months = (1.0,) * 4 + (factor,) + (1.0,) * 7
+    return Rhythm(season={"food": months})
+
+
+@pytest.mark.parametrize(
+    ("moment", "factor"), [(NOW, 3.0), (NOW + timedelta(days=31), 1.0), (None, 1.0)]
+)
+def test_interests_follow_the_season(moment, factor):
+    persona = Persona(
+        persona_id="p", interests={"food > soup": 0.5, "home > soap": 0.5}, exploration=0.0
+    )
+    found = drawn(book(ITEMS), persona, moment=moment, rhythm=seasonal(3.0))
+    assert 1 - found["soap"] == pytest.approx(factor / (1 + factor), abs=0.03)
+
+
+def test_what_lies_outside_the_interests_follows_the_season_too():
+    found = drawn(book(ITEMS), Persona(persona_id="p"), moment=NOW, rhythm=seasonal(0.2))
+    # Three items of food weigh a fifth each; the two others one.
+    assert found["soap"] + found["thing"] == pytest.approx(2 / 2.6, abs=0.03)
+
+
+def test_intervals_between_needs_follow_the_rhythm():
+    """Somebody who always buys what they need, and comes every day, replenishes in time."""
+    rhythm = STEADY.model_copy(update={"replenishment": Rate(value=0.9)})
+    items = [*ITEMS, *((f"new{number}", "home > new", 0) for number in range(400))]
+    persona = Persona(persona_id="p", interests={"home > new": 1.0}, exploration=0.0)
+    needs, memory = remembering(items, {"soup": 6}, rhythm, persona)
+    rng = np.random.default_rng(4)
+    waits, moment = [], NOW
+    for _ in range(400):
+        item = needs.draw(persona, rng, memory=memory, moment=moment).item_id
+        before = memory.last_bought(item)
+        if before is not None:
+            waits.append((moment - before).days)
+        memory.remember(PastVisit(moment, (), (item,), (item,), (item,), ""))
+        moment += timedelta(days=1)
+    assert min(waits) >= rhythm.interval_of(None).due_after
+    assert 6 < np.median(waits) < 20
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    days=st.lists(st.floats(0, 60), max_size=5),
+    avoid=st.frozensets(st.sampled_from([item for item, _, _ in ITEMS])),
+    interests=st.dictionaries(st.sampled_from(["food", "food > soup", "none"]), st.floats(0, 1)),
+    seed=st.integers(0, 10_000),
+)
+def test_any_past_leaves_a_need_that_was_not_met_where_there_is_one(days, avoid, interests, seed):
+    bought = dict(zip([item for item, _, _ in ITEMS], days, strict=False))
+    persona = Persona(persona_id="p", interests=interests)
+    needs, memory = remembering(ITEMS, bought, persona=persona)
+    keywords = {"memory": memory, "moment": NOW, "avoid": avoid}
+    first = needs.draw(persona, np.random.default_rng(seed), **keywords)
+    assert needs.draw(persona, np.random.default_rng(seed), **keywords) == first
+    if len(avoid) < len(ITEMS):
+        assert first.item_id not in avoid
+    if set(memory.not_due(NOW)) | avoid < {item for item, _, _ in ITEMS}:
+        assert first.item_id not in memory.not_due(NOW)

@@ -10,9 +10,13 @@ from footfall.personas.persona import Persona
 from footfall.simulator.behaviour import Behaviour, Rate, sigmoid
 from footfall.simulator.catalog import Catalog
 from footfall.simulator.engines.protocol import ChoiceAnswer, TextAnswer, TextRequest
+from footfall.simulator.language import Language
+from footfall.simulator.memory import Memory, PastVisit
 from footfall.simulator.needs import NeedBook
-from footfall.simulator.prompts import PromptBook
-from footfall.simulator.shopper import Shop, log_odds, visit
+from footfall.simulator.prompts import NO_QUERY, PromptBook
+from footfall.simulator.rhythm import Rhythm
+from footfall.simulator.shopper import Shop, visit
+from footfall.simulator.typing_slips import TypingSlips
 
 START = datetime(2024, 2, 1, 12)
 ITEMS = [f"i{number:02d}" for number in range(25)]
@@ -43,8 +47,11 @@ def certain(**values):
         "cart_after_click": 1.0,
         "purchase_after_cart": 1.0,
         "leave_after_page": 1.0,
+        "leave_after_click": 1.0,
         "leave_after_purchase": 1.0,
         "next_page": 0.0,
+        "browsing": 0.0,
+        "new_need": 0.0,
         **values,
     }
     looks = rates.pop("looks", (1.0,))
@@ -54,7 +61,7 @@ def certain(**values):
     )
 
 
-def make_shop(behaviour, **changes):
+def make_shop(behaviour, *, search=None, **changes):
     catalog = Catalog.from_table(
         pa.table(
             {
@@ -67,12 +74,17 @@ def make_shop(behaviour, **changes):
     )
     return Shop(
         catalog=catalog,
-        search=Ranked("search"),
+        search=search or Ranked("search"),
         recommender=Ranked("shelf"),
         needs=NeedBook(catalog),
         prompts=PromptBook(),
         behaviour=behaviour,
-        **{"browsing_share": 0.0, **changes},
+        **{
+            "rhythm": Rhythm(),
+            "slips": TypingSlips(rate=Rate(value=0.0)),
+            "language": Language(),
+            **changes,
+        },
     )
 
 
@@ -81,15 +93,24 @@ def chance(log_odds_of_first):
     return ChoiceAnswer((float(first), float(-np.log1p(np.exp(log_odds_of_first)))), 3, 1)
 
 
-def play(shop, persona=None, *, seed=0, text="soup", score=lambda prompt: 0.0):
+def numbered(words):
+    """A typist who never types the same twice."""
+    count = iter(range(1000))
+    return lambda: f"{words} {next(count)}"
+
+
+def play(shop, persona=None, *, seed=0, text="soup", score=lambda prompt: 0.0, past=()):
     """Answer a visit's requests until it ends; the visit and all requests."""
-    steps = visit(shop, persona or Persona(persona_id="p"), np.random.default_rng(seed), START, "7")
+    memory = Memory(persona or Persona(persona_id="p"), shop.catalog, shop.rhythm)
+    for before in past:
+        memory.remember(before)
+    steps = visit(shop, memory, np.random.default_rng(seed), START, "7")
     asked = []
     requests = next(steps)
     while True:
         asked += requests
         answers = [
-            TextAnswer(text, 5, 2)
+            TextAnswer(text if isinstance(text, str) else text(), 5, 2)
             if isinstance(request, TextRequest)
             else score(request.prompt)
             if isinstance(score(request.prompt), ChoiceAnswer)
@@ -100,13 +121,6 @@ def play(shop, persona=None, *, seed=0, text="soup", score=lambda prompt: 0.0):
             requests = steps.send(answers)
         except StopIteration as end:
             return end.value, asked
-
-
-def test_log_odds_by_hand():
-    assert log_odds(ChoiceAnswer((float(np.log(0.75)), float(np.log(0.25))), 1, 1)) == (
-        pytest.approx(np.log(3.0))
-    )
-    assert log_odds(ChoiceAnswer((0.0, -50.0), 1, 1)) > 20
 
 
 def test_pages_are_turned_without_gap_or_overlap():
@@ -123,13 +137,13 @@ def test_pages_are_turned_without_gap_or_overlap():
 
 def test_a_page_past_the_results_is_empty_and_a_new_query_follows():
     shop = make_shop(certain(leave_after_page=0.0, next_page=1.0), page_size=25, most_pages=3)
-    found, _ = play(shop, Persona(persona_id="p", patience=1000.0))
+    found, _ = play(shop, text=numbered("soup"))
     assert [(page.page, len(page.items)) for page in found.pages] == [(1, 25), (2, 0), (1, 25)]
 
 
 def test_the_fitted_rate_of_leaving_is_the_rate_of_leaving():
     shop = make_shop(certain(leave_after_page=0.3), page_size=2, most_pages=1000)
-    pages = [len(play(shop, seed=seed)[0].pages) for seed in range(300)]
+    pages = [len(play(shop, seed=seed, text=numbered("soup"))[0].pages) for seed in range(300)]
     # Geometric with rate 0.3: mean 3.33, and its standard error is 2.8 / sqrt(300).
     assert np.mean(pages) == pytest.approx(1 / 0.3, abs=4 * 2.8 / 300**0.5)
 
@@ -143,30 +157,92 @@ def test_a_shopper_leaves_for_certain_at_rate_one():
 
 def test_after_a_purchase_another_need_brings_another_query():
     shop = make_shop(certain(intercept=100.0, leave_after_purchase=0.0), page_size=2, most_pages=6)
-    _, asked = play(shop)
+    _, asked = play(shop, text=numbered("soup"))
     prompts = [request.prompt for request in asked if isinstance(request, TextRequest)]
     assert len(prompts) == 6
     assert len(set(prompts)) > 1
 
 
-def test_a_shopper_who_found_nothing_asks_for_the_same_thing_again():
-    shop = make_shop(certain(leave_after_page=0.0), page_size=2, most_pages=5)
-    _, asked = play(shop, Persona(persona_id="p", patience=1000.0))
-    texts = [request for request in asked if isinstance(request, TextRequest)]
-    assert len(texts) == 5
-    assert len({request.prompt for request in texts}) == 1
-    assert len({request.draw for request in texts}) == 5
+def text_requests(asked):
+    return [request for request in asked if isinstance(request, TextRequest)]
+
+
+def test_a_shopper_who_found_nothing_says_the_same_need_in_other_words():
+    shop = make_shop(certain(leave_after_page=0.0), page_size=2, most_pages=4)
+    found, asked = play(shop, text=numbered("soup"))
+    assert [page.query for page in found.pages] == ["soup 0", "soup 1", "soup 2", "soup 3"]
+    texts = text_requests(asked)
+    assert len({request.draw for request in texts}) == 4
+    wanted = {line for each in texts for line in each.prompt.split("\n") if "Looking for" in line}
+    assert len(wanted) == 1
+    for number, request in enumerate(texts):
+        tried = [line for line in request.prompt.split("\n") if line.startswith("Tried")]
+        assert tried == [f"Tried: soup {earlier}" for earlier in range(number)]
+
+
+def test_the_same_words_are_not_searched_twice_for_one_need():
+    shop = make_shop(certain(leave_after_page=0.0), page_size=2, most_pages=40)
+    found, _ = play(shop, text="cream of tomato soup")
+    queries = [page.query for page in found.pages]
+    assert len(queries) == len(set(queries)) >= 2
+    assert found.ended_by == "no query"
+
+
+def test_those_who_search_anew_may_want_something_else():
+    shop = make_shop(certain(leave_after_page=0.0, new_need=1.0), page_size=2, most_pages=6)
+    _, asked = play(shop, text=numbered("soup"))
+    prompts = [request.prompt for request in text_requests(asked)]
+    assert len(set(prompts)) == 6
+    assert not any("Tried" in prompt for prompt in prompts)
 
 
 def test_browsing_asks_the_recommender_first_and_searches_afterwards():
-    shop = make_shop(certain(leave_after_page=0.0), browsing_share=1.0, most_pages=3, page_size=5)
-    found, _ = play(shop, Persona(persona_id="p", patience=1000.0))
+    shop = make_shop(certain(leave_after_page=0.0, browsing=1.0), most_pages=3, page_size=5)
+    found, _ = play(shop, text=numbered("soup"))
     assert [(page.query, page.answered_by) for page in found.pages] == [
         (None, "shelf"),
-        ("soup", "search"),
-        ("soup", "search"),
+        ("soup 0", "search"),
+        ("soup 1", "search"),
     ]
     assert shop.recommender.asked == [("p", 5, 0)]
+
+
+def test_a_model_that_types_nothing_browses():
+    found, _ = play(make_shop(certain()), text=NO_QUERY)
+    assert [(page.query, page.answered_by) for page in found.pages] == [(None, "shelf")]
+
+
+def test_what_was_shown_in_vain_before_is_clicked_less():
+    rhythm = Rhythm(fatigue=Rate(value=-50.0))
+    shop = make_shop(certain(intercept=20.0), rhythm=rhythm, page_size=3)
+    assert all(item.clicked_at for item in play(shop)[0].pages[0].items)
+    before = PastVisit(datetime(2024, 1, 1), ("soup",), ("i01",), (), (), "left")
+    clicked = [item.clicked_at is not None for item in play(shop, past=[before])[0].pages[0].items]
+    assert clicked == [True, False, True]
+
+
+def test_items_that_the_catalogue_lacks_are_left_out_and_counted():
+    class Careless(Ranked):
+        def search(self, queries, *, limit, offset=0):
+            return [["gone", ITEMS[0], ITEMS[0], "i99", *ITEMS]]
+
+    shop = make_shop(certain(), search=Careless("search"), page_size=3)
+    found, _ = play(shop)
+    assert [item.item_id for item in found.pages[0].items] == ITEMS[:3]
+    assert [item.position for item in found.pages[0].items] == [1, 2, 3]
+    assert found.vanished == 2
+
+
+def test_patience_is_relative_to_the_population():
+    def stay(patience, mean):
+        shop = make_shop(certain(leave_after_page=0.4), mean_patience=mean, page_size=2)
+        shopper = Persona(persona_id="p", patience=patience)
+        return np.mean(
+            [len(play(shop, shopper, seed=n, text=numbered("a"))[0].pages) for n in range(200)]
+        )
+
+    assert stay(6.0, 6.0) == stay(2.0, 2.0)
+    assert stay(6.0, 3.0) > 1.3 * stay(6.0, 6.0)
 
 
 def clicks_by_item(shop, *, visits=400, persona=None, score=lambda prompt: 0.0):
@@ -252,7 +328,11 @@ def test_time_runs_forward_and_prices_are_those_of_the_catalogue():
 def test_a_query_is_cleaned_of_white_space_and_cut():
     shop = make_shop(certain())
     assert play(shop, text="  牛奶 \t 250ml ")[0].pages[0].query == "牛奶 250ml"
-    assert len(play(shop, text="x" * 500)[0].pages[0].query) == 120
+    long = " ".join(f"word{number}" for number in range(40))
+    cut = play(shop, text=long)[0].pages[0].query
+    assert long.startswith(cut + " ")
+    assert 100 < len(cut) <= 120
+    assert play(shop, text="Query: tomato soup")[0].pages[0].query == "tomato soup"
 
 
 def test_two_useless_queries_end_the_visit():
