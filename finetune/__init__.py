@@ -1,4 +1,4 @@
-"""Training examples from the log, fusion of real and synthetic rows, the click-through classifier.
+"""Fusion of real and synthetic rows, the click-through classifier, tuning of the language model.
 
 Nothing heavy is imported here: names are loaded when they are first used. Fusion is called as
 ``footfall.finetune.fuse.fuse``; a function exported here would hide its own module.
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from footfall.finetune.example_table import FEATURE_NAMES, Examples
     from footfall.finetune.examples import read_examples
     from footfall.finetune.fusion_settings import FusionSettings
+    from footfall.finetune.tuning import read_tuning_card, tune_model
+    from footfall.finetune.tuning_card import TuningCard
+    from footfall.finetune.tuning_settings import TuningSettings
 
 __all__ = [
     "FEATURE_NAMES",
@@ -27,12 +30,16 @@ __all__ = [
     "ClickSettings",
     "Examples",
     "FusionSettings",
+    "TuningCard",
+    "TuningSettings",
     "choose_alpha",
     "load_examples",
     "oversample_real",
     "random_pairs",
     "read_examples",
+    "read_tuning_card",
     "save_examples",
+    "tune_model",
     "validation_log_loss",
 ]
 
@@ -45,12 +52,16 @@ __getattr__ = lazy_exports(
         "ClickSettings": "click_settings",
         "Examples": "example_table",
         "FusionSettings": "fusion_settings",
+        "TuningCard": "tuning_card",
+        "TuningSettings": "tuning_settings",
         "choose_alpha": "alpha",
         "load_examples": "example_files",
         "oversample_real": "controls",
         "random_pairs": "controls",
         "read_examples": "examples",
+        "read_tuning_card": "tuning",
         "save_examples": "example_files",
+        "tune_model": "tuning",
         "validation_log_loss": "alpha",
     },
 )
