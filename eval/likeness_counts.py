@@ -21,14 +21,28 @@ from footfall.simulator.schema import ORIGIN_REAL
 if TYPE_CHECKING:
     from footfall.simulator.log import Log
 
-__all__ = ["MAX_POSITION", "RESPONSES", "Counts", "Response", "Sides", "Window", "to_counts"]
+__all__ = [
+    "MAX_POSITION",
+    "RESPONSES",
+    "SESSIONS_CTE",
+    "SHOWN_CTE",
+    "Counts",
+    "Response",
+    "SideUsers",
+    "Sides",
+    "Window",
+    "place_users",
+    "to_counts",
+]
 
+Floats: TypeAlias = npt.NDArray[np.float64]
 Response: TypeAlias = Literal["clicked", "carted", "purchased"]
 RESPONSES: Final[tuple[Response, ...]] = ("clicked", "carted", "purchased")
 #: Positions further down are left out of the position curve.
 MAX_POSITION: Final = 20
 
-_SESSIONS = f"""
+#: The sessions of both sides; parameters run, start and end.
+SESSIONS_CTE: Final = f"""
     chosen AS (
         SELECT session_id, user_id, origin <> '{ORIGIN_REAL}' AS synthetic
         FROM sessions
@@ -36,8 +50,9 @@ _SESSIONS = f"""
             origin = '{ORIGIN_REAL}'
             AND ($start::TIMESTAMP IS NULL OR started_at >= $start::TIMESTAMP)
             AND ($end::TIMESTAMP IS NULL OR started_at < $end::TIMESTAMP)))"""
-# A slate that the ingest sampled or rebuilt says nothing about what was shown.
-_SHOWN = """
+#: Their impressions. A slate that the ingest sampled or rebuilt is not whole: it says nothing about
+#: what was shown.
+SHOWN_CTE: Final = """
     shown AS (
         SELECT c.synthetic, c.user_id, c.session_id, q.candidates IN ('logged', 'simulated') AS
                whole, i.*
@@ -60,37 +75,58 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Sums per real user and in total for the synthetic side.
+    """Sums per user of both sides.
 
-    ``real`` is a sparse array of shape ``(real users, bins)``, ``synthetic`` a dense one of shape
-    ``(bins,)``; ``labels`` names the bins.
+    ``real`` and ``made`` are sparse arrays of shape ``(users of the side, bins)``; ``labels`` names
+    the bins.
     """
 
     real: Any
-    synthetic: npt.NDArray[np.float64]
+    made: Any
     labels: tuple[str, ...]
 
     @property
-    def real_total(self) -> npt.NDArray[np.float64]:
+    def real_total(self) -> Floats:
         """Sum over the real users, shape ``(bins,)``."""
         return np.asarray(self.real.sum(axis=0), dtype=np.float64).reshape(-1)
 
+    @property
+    def synthetic(self) -> Floats:
+        """Sum over the users of the run, shape ``(bins,)``."""
+        return np.asarray(self.made.sum(axis=0), dtype=np.float64).reshape(-1)
 
-def to_counts(rows: pa.Table, users: pa.Array, labels: Sequence[str]) -> Counts:
+
+@dataclass(frozen=True, slots=True)
+class SideUsers:
+    """Identifiers of the users of both sides, in the order of the counts' rows."""
+
+    real: pa.Array
+    made: pa.Array
+
+
+def place_users(rows: pa.Table, users: SideUsers) -> npt.NDArray[np.int64]:
+    """Index of each row's user among those of its own side, shape ``(rows,)``."""
+    synthetic = rows["synthetic"].to_numpy()
+    places = [
+        pc.fill_null(pc.index_in(rows["user_id"], side), -1).to_numpy().astype(np.int64)
+        for side in (users.real, users.made)
+    ]
+    return np.where(synthetic, places[1], places[0])
+
+
+def to_counts(rows: pa.Table, users: SideUsers, labels: Sequence[str]) -> Counts:
     """Turn rows of (synthetic, user_id, bin, amount) into counts; ``bin`` indexes ``labels``."""
     from scipy.sparse import csr_array
 
     synthetic = rows["synthetic"].to_numpy()
     bins = rows["bin"].to_numpy().astype(np.int64)
     amounts = pc.fill_null(rows["amount"], 0.0).to_numpy().astype(np.float64)
-    index = pc.fill_null(pc.index_in(rows["user_id"], users), -1).to_numpy().astype(np.int64)
-    real = ~synthetic & (index >= 0)
-    shape = (len(users), len(labels))
-    return Counts(
-        csr_array((amounts[real], (index[real], bins[real])), shape=shape),
-        np.bincount(bins[synthetic], amounts[synthetic], len(labels)).astype(np.float64),
-        tuple(labels),
-    )
+    index = place_users(rows, users)
+    sides = []
+    for chosen, side in ((~synthetic, users.real), (synthetic, users.made)):
+        cells = (amounts[chosen], (index[chosen], bins[chosen]))
+        sides.append(csr_array(cells, shape=(len(side), len(labels))))
+    return Counts(sides[0], sides[1], tuple(labels))
 
 
 def _session_columns(response: Response) -> str:
@@ -128,14 +164,25 @@ class Sides:
 
     def __init__(self, log: Log, window: Window) -> None:
         self._log = log
-        self._window = window
+        self.window = window
         self.per_user = self._per_user()
-        real = pc.invert(self.per_user["synthetic"])
-        self.users: pa.Array = self.per_user.filter(real)["user_id"].combine_chunks()
+        made = self.per_user["synthetic"]
+        self.users = SideUsers(
+            self.per_user.filter(pc.invert(made))["user_id"].combine_chunks(),
+            self.per_user.filter(made)["user_id"].combine_chunks(),
+        )
 
-    def _query(self, ctes: Sequence[str], select: str, extra: Mapping[str, Any]) -> pa.Table:
+    def sessions(self, *, synthetic: bool = False) -> npt.NDArray[np.int64]:
+        """Sessions of each user of a side, shape ``(users,)``."""
+        side = self.per_user.filter(pc.equal(self.per_user["synthetic"], synthetic))
+        return np.asarray(side["sessions"].to_numpy(), dtype=np.int64)
+
+    def query(
+        self, ctes: Sequence[str], select: str, extra: Mapping[str, Any], **tables: pa.Table
+    ) -> pa.Table:
+        """Run a statement over the chosen sessions; ``extra`` are further parameters."""
         sql = f"WITH {', '.join(ctes)} {select}"
-        return self._log.query(sql, {**self._window.parameters, **extra})
+        return self._log.query(sql, {**self.window.parameters, **extra}, **tables)
 
     def _per_user(self) -> pa.Table:
         """One row per side and user: sessions, slates, impressions and responses."""
@@ -154,7 +201,7 @@ class Sides:
                 {", ".join(_user_columns(response) for response in RESPONSES)}
             FROM chosen LEFT JOIN by_session USING (session_id)
             GROUP BY synthetic, user_id ORDER BY synthetic, user_id"""
-        return self._query([_SESSIONS, _SHOWN, by_session], select, {})
+        return self.query([SESSIONS_CTE, SHOWN_CTE, by_session], select, {})
 
     def records(self, column: str, *, synthetic: bool = False) -> bool:
         """Whether a side has any value of a ``..._known`` or ``whole`` column."""
@@ -185,10 +232,10 @@ class Sides:
             WHERE whole AND position BETWEEN 1 AND {MAX_POSITION} AND {response} IS NOT NULL
             GROUP BY ALL ORDER BY ALL"""
         labels = [str(place + 1) for place in range(MAX_POSITION)] * 2
-        return to_counts(self._query([_SESSIONS, _SHOWN], select, {}), self.users, labels)
+        return to_counts(self.query([SESSIONS_CTE, SHOWN_CTE], select, {}), self.users, labels)
 
-    def _positives(self, response: Response, *, outside: bool) -> str:
-        """The items responded to: of impressions, else (``outside``) of the purchases table."""
+    def positives(self, response: Response, *, outside: bool) -> str:
+        """CTE of the items responded to: of impressions, else (``outside``) of purchases."""
         from_impressions = f"""
             SELECT synthetic, user_id, session_id, item_id, price, 1 / sample_rate AS amount
             FROM shown WHERE {response}"""
@@ -203,7 +250,7 @@ class Sides:
     def has_purchases(self) -> bool:
         """Whether purchases beside the impressions belong to chosen real sessions."""
         select = "SELECT count(*) AS n FROM chosen JOIN purchases USING (session_id) "
-        found = self._query([_SESSIONS], select + "WHERE NOT synthetic", {})
+        found = self.query([SESSIONS_CTE], select + "WHERE NOT synthetic", {})
         return bool(found["n"][0].as_py())
 
     def outside_purchases(self) -> tuple[Counts, Counts]:
@@ -215,8 +262,8 @@ class Sides:
                 SELECT session_id, sum(amount) AS bought FROM positives GROUP BY session_id
             ) USING (session_id)
             GROUP BY ALL ORDER BY ALL"""
-        ctes = [_SESSIONS, _SHOWN, self._positives("purchased", outside=True)]
-        rows = self._query(ctes, select, {})
+        ctes = [SESSIONS_CTE, SHOWN_CTE, self.positives("purchased", outside=True)]
+        rows = self.query(ctes, select, {})
         found = []
         for column in ("total", "buying"):
             parts = [
@@ -234,8 +281,8 @@ class Sides:
             SELECT synthetic, user_id, sum(p.amount) AS amount,
                 coalesce(nullif(trim(split_part(category, ' > ', 1)), ''), '–') AS label
             FROM positives p LEFT JOIN items USING (item_id) GROUP BY ALL ORDER BY ALL"""
-        ctes = [_SESSIONS, _SHOWN, self._positives(response, outside=outside)]
-        rows = self._query(ctes, select, {})
+        ctes = [SESSIONS_CTE, SHOWN_CTE, self.positives(response, outside=outside)]
+        rows = self.query(ctes, select, {})
         encoded = rows["label"].combine_chunks().dictionary_encode()
         rows = rows.append_column("bin", encoded.indices)
         return to_counts(rows, self.users, encoded.dictionary.to_pylist())
@@ -250,7 +297,7 @@ class Sides:
             edges AS (
                 SELECT coalesce(quantile_cont(price, [.1, .2, .3, .4, .5, .6, .7, .8, .9]), [])
                     AS edges FROM priced WHERE NOT synthetic)"""
-        ctes = [_SESSIONS, _SHOWN, self._positives(response, outside=outside), priced]
+        ctes = [SESSIONS_CTE, SHOWN_CTE, self.positives(response, outside=outside), priced]
         tenths = """
             SELECT synthetic, user_id, len(list_filter(edges, lambda edge: edge < price)) AS bin,
                 sum(amount) AS amount
@@ -261,8 +308,8 @@ class Sides:
             FROM priced, (VALUES (0), (1)) AS parts (part) GROUP BY ALL ORDER BY ALL"""
         labels = [str(number) for number in range(10)]
         return (
-            to_counts(self._query(ctes, mean, {}), self.users, ("price", "items")),
-            to_counts(self._query(ctes, tenths, {}), self.users, labels),
+            to_counts(self.query(ctes, mean, {}), self.users, ("price", "items")),
+            to_counts(self.query(ctes, tenths, {}), self.users, labels),
         )
 
     def new_items(self, response: Response, until: datetime, *, outside: bool) -> Counts:
@@ -280,16 +327,27 @@ class Sides:
             FROM (VALUES (0), (1)) AS parts (part), positives p
                 LEFT JOIN known ON p.item_id = known.item_id
             GROUP BY ALL ORDER BY ALL"""
-        ctes = [_SESSIONS, _SHOWN, self._positives(response, outside=outside), known]
-        rows = self._query(ctes, select, {"until": until})
+        ctes = [SESSIONS_CTE, SHOWN_CTE, self.positives(response, outside=outside), known]
+        rows = self.query(ctes, select, {"until": until})
         return to_counts(rows, self.users, ("new", "all"))
 
     def queries(self) -> pa.Table:
-        """One row per query typed: synthetic, user (index of the real user, or -1), query."""
+        """One row per query typed: synthetic, user (its index within its side), query."""
         select = """
             SELECT DISTINCT synthetic, user_id, session_id, query
             FROM chosen JOIN searches USING (session_id)
             WHERE trim(query) <> '' ORDER BY ALL"""
-        rows = self._query([_SESSIONS], select, {})
-        index = pc.fill_null(pc.index_in(rows["user_id"], self.users), -1)
-        return pa.table({"synthetic": rows["synthetic"], "user": index, "query": rows["query"]})
+        rows = self.query([SESSIONS_CTE], select, {})
+        user = place_users(rows, self.users)
+        return pa.table({"synthetic": rows["synthetic"], "user": user, "query": rows["query"]})
+
+    def response_texts(self, response: Response, *, outside: bool) -> pa.Table:
+        """One row per item responded to: synthetic, user, text."""
+        select = """
+            SELECT synthetic, user_id, items.text AS text
+            FROM positives p JOIN items USING (item_id)
+            WHERE trim(items.text) <> '' ORDER BY ALL"""
+        ctes = [SESSIONS_CTE, SHOWN_CTE, self.positives(response, outside=outside)]
+        rows = self.query(ctes, select, {})
+        user = place_users(rows, self.users)
+        return pa.table({"synthetic": rows["synthetic"], "user": user, "text": rows["text"]})

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from footfall.eval.results import format_interval, format_number, rows_to_markdown
 
-__all__ = ["Likeness", "LikenessRow", "MixShare", "PositionPoint"]
+__all__ = ["NOT_RECORDED", "WITHIN", "Likeness", "LikenessRow", "MixShare", "PositionPoint"]
+
+NOT_RECORDED: Final = "not recorded in the real log"
+#: Begins the note of a measure on which a real part of the run's size can be as far away.
+WITHIN: Final = "within real against real"
 
 
 class _Record(BaseModel):
@@ -15,14 +21,16 @@ class _Record(BaseModel):
 
 
 class LikenessRow(_Record):
-    """One measure of both sides, their distance, and the distance between real halves."""
+    """One measure of both sides, their distance, and that of a real part to the rest."""
 
     measure: str
     real: float | None = Field(description="Null where the real log does not record it.")
     synthetic: float | None
     distance: float | None = Field(None, description="Synthetic to real, in the kind's unit.")
     kind: str = Field("difference", description="difference, Jensen-Shannon, or mean difference.")
-    floor: float | None = Field(None, description="Mean distance of two real halves.")
+    floor: float | None = Field(
+        None, description="Mean distance of a real part of the run's size to the rest."
+    )
     floor_low: float | None = None
     floor_high: float | None = None
     ratio: float | None = Field(None, description="distance / floor.")
@@ -36,6 +44,7 @@ class PositionPoint(_Record):
     position: int
     real: float | None
     synthetic: float | None
+    simple: float | None = Field(None, description="Of the simple simulator, where compared.")
 
 
 class MixShare(_Record):
@@ -44,6 +53,7 @@ class MixShare(_Record):
     name: str
     real: float
     synthetic: float
+    simple: float | None = Field(None, description="Of the simple simulator, where compared.")
 
 
 class Likeness(_Record):

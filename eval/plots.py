@@ -16,9 +16,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from footfall.eval.results import ArmComparison
 
 if TYPE_CHECKING:
+    from footfall.eval.fidelity_results import FidelityColumn, FidelityRow
     from footfall.eval.likeness_results import LikenessRow, MixShare, PositionPoint
 
-__all__ = ["arms_plot", "categories_plot", "curves_plot", "likeness_plot", "positions_plot"]
+__all__ = [
+    "arms_plot",
+    "categories_plot",
+    "curves_plot",
+    "fidelity_plot",
+    "likeness_plot",
+    "positions_plot",
+]
 
 Draw: TypeAlias = Callable[[Any], None]
 
@@ -33,6 +41,10 @@ _COLOURS: Final = {
 }
 _INK, _MUTED, _LINE, _REAL, _SYNTHETIC, _CONTROL = _COLOURS
 _WIDTH: Final = 4.4
+#: Sides of a figure in the order in which they are drawn.
+_SIDES: Final = {"real": _REAL, "synthetic": _SYNTHETIC, "simple": _CONTROL}
+#: Ends of the axis of multiples of real against real.
+_NEAREST, _FURTHEST = 0.1, 1000.0
 _SETTINGS: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "footfall",
@@ -146,11 +158,67 @@ def likeness_plot(rows: Sequence[LikenessRow]) -> str:
         axes.set_ylim(-0.6, len(found) - 0.4)
         axes.grid(axis="x")
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel("distance ÷ floor (two real halves)")
+        axes.set_xlabel("distance ÷ floor (real against real)")
 
     words = "; ".join(f"{measure} {ratio:.1f} times" for measure, ratio in reversed(found))
     label = f"Distance of the synthetic part in multiples of the real-real distance: {words}"
     return _render("likeness", label, 0.75 + 0.27 * len(found), draw)
+
+
+def _within(value: float) -> float:
+    return min(max(value, _NEAREST), _FURTHEST)
+
+
+def _mark(axes: Any, place: float, column: FidelityColumn, floor: float, style: Any) -> None:
+    """A point and its interval in multiples of the floor; open at the end of the axis."""
+    if column.distance is None:
+        return
+    if column.low is not None and column.high is not None:
+        ends = [_within(column.low / floor), _within(column.high / floor)]
+        axes.plot(ends, [place, place], color=style["color"], linewidth=1.5)
+    axes.plot(_within(column.distance / floor), place, markersize=5, linestyle="", **style)
+
+
+def fidelity_plot(rows: Sequence[FidelityRow]) -> str:
+    """Distances of the run and the simple simulator in multiples of real against real."""
+    found = [row for row in rows if row.measured and row.floor.distance][::-1]
+    if not found:
+        return ""
+
+    def draw(axes: Any) -> None:
+        for place, row in enumerate(found):
+            floor = row.floor.distance or 1.0
+            low, high = ((bound or 0.0) / floor for bound in (row.floor.low, row.floor.high))
+            axes.plot(
+                [_within(low), _within(high)], [place] * 2, color=_REAL, linewidth=9, alpha=0.3
+            )
+            _mark(axes, place - 0.2, row.simple, floor, {"color": _CONTROL, "marker": "s"})
+            _mark(axes, place + 0.2, row.synthetic, floor, {"color": _SYNTHETIC, "marker": "o"})
+        axes.axvline(1.0, color=_REAL, linewidth=1)
+        for name, style in (
+            ("run", {"color": _SYNTHETIC, "marker": "o"}),
+            ("simple simulator", {"color": _CONTROL, "marker": "s"}),
+        ):
+            axes.plot([], [], linestyle="", markersize=5, label=name, **style)
+        axes.plot([], [], color=_REAL, linewidth=9, alpha=0.3, label="real against real")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+        axes.xaxis.set_minor_formatter(lambda *_: "")
+        axes.tick_params(axis="x", which="minor", length=0)
+        axes.set_yticks(range(len(found)), [_shorten(row.measure) for row in found])
+        axes.set_ylim(-0.7, len(found) - 0.3)
+        axes.grid(axis="x")
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("distance ÷ real against real")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=3, fontsize=8)
+
+    words = "; ".join(
+        f"{row.measure} {row.synthetic.ratio:.1f} times"
+        for row in reversed(found)
+        if row.synthetic.ratio is not None
+    )
+    label = f"Distance of the run in multiples of real against real: {words}"
+    return _render("fidelity", label, 1.1 + 0.3 * len(found), draw)
 
 
 def positions_plot(points: Sequence[PositionPoint]) -> str:
@@ -159,7 +227,7 @@ def positions_plot(points: Sequence[PositionPoint]) -> str:
         return ""
 
     def draw(axes: Any) -> None:
-        for name, colour in (("real", _REAL), ("synthetic", _SYNTHETIC)):
+        for name, colour in _SIDES.items():
             drawn = [(p.position, getattr(p, name)) for p in points]
             drawn = [(place, 100 * value) for place, value in drawn if value is not None]
             if drawn:
@@ -171,7 +239,7 @@ def positions_plot(points: Sequence[PositionPoint]) -> str:
         axes.grid(axis="y")
         axes.legend()
 
-    label = "Response rate by position, real and synthetic; the table holds the numbers"
+    label = "Response rate by position of every side; the table holds the numbers"
     return _render("positions", label, 2.6, draw)
 
 
@@ -183,9 +251,13 @@ def categories_plot(shares: Sequence[MixShare]) -> str:
 
     def draw(axes: Any) -> None:
         places = range(len(rows))
-        real, synthetic = [100 * r.real for r in rows], [100 * r.synthetic for r in rows]
-        axes.barh([p + 0.19 for p in places], real, 0.36, color=_REAL, label="real")
-        axes.barh([p - 0.19 for p in places], synthetic, 0.36, color=_SYNTHETIC, label="synthetic")
+        sides = [name for name in _SIDES if getattr(rows[0], name) is not None]
+        height = 0.74 / len(sides)
+        for turn, name in enumerate(sides):
+            below = (turn - (len(sides) - 1) / 2) * height
+            shares = [100 * (getattr(row, name) or 0.0) for row in rows]
+            where = [place - below for place in places]
+            axes.barh(where, shares, 0.95 * height, color=_SIDES[name], label=name)
         axes.set_yticks(places, [_shorten(row.name, 24) for row in rows])
         axes.grid(axis="x")
         axes.spines["left"].set_visible(False)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from footfall.eval.likeness import Likeness
+from footfall.eval.likeness_results import WITHIN
 from footfall.eval.metrics import METRICS
+from footfall.eval.pages import format_duration, render_page
 from footfall.eval.plots import (
     arms_plot,
     categories_plot,
@@ -48,8 +48,6 @@ __all__ = [
     "verdict_sentence",
     "write_report",
 ]
-
-_CLOSE: Final = "as close as two halves"
 
 
 class _Record(BaseModel):
@@ -155,7 +153,7 @@ def verdict_sentence(content: ReportContent) -> str:
         close, measured = _closeness(content.likeness)
         return (
             f"No training was compared; on {close} of {measured} measures the synthetic sessions "
-            "are as close to the real ones as two halves of the real log are to each other."
+            "are as close to the real ones as a real part of their size."
         )
     return "No training was compared and no likeness was measured."
 
@@ -196,7 +194,7 @@ def _auc_words(row: DifferenceRow) -> str:
 
 def _closeness(found: Likeness) -> tuple[int, int]:
     measured = [row for row in found.rows if row.floor is not None]
-    return sum(_CLOSE in row.note for row in measured), len(measured)
+    return sum(row.note.startswith(WITHIN) for row in measured), len(measured)
 
 
 def _highlights(content: ReportContent) -> list[Highlight]:
@@ -209,7 +207,7 @@ def _highlights(content: ReportContent) -> list[Highlight]:
         shown.append(Highlight(label="AUC against real rows", value=value, note=interval))
     if content.likeness is not None:
         close, measured = _closeness(content.likeness)
-        note = "measures as close as two halves of the real log"
+        note = "measures within real against real"
         shown.append(Highlight(label="Likeness", value=f"{close} of {measured}", note=note))
         count = content.likeness.synthetic_sessions
         note = f"beside {content.likeness.real_sessions:,} real ones"
@@ -218,21 +216,8 @@ def _highlights(content: ReportContent) -> list[Highlight]:
     tokens = sum((c.prompt_tokens or 0) + (c.output_tokens or 0) for c in content.cost)
     if seconds:
         note = f"{tokens:,} engine tokens" if tokens else ""
-        shown.append(Highlight(label="Time", value=_duration(seconds), note=note))
+        shown.append(Highlight(label="Time", value=format_duration(seconds), note=note))
     return [*shown, *content.highlights]
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    if seconds < 99.5:
-        return f"{seconds:.1f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
-def _price(value: float | None, currency: str) -> str:
-    return "" if value is None or math.isnan(value) else f"{currency}{value:,.2f}"
 
 
 def _plots(content: ReportContent) -> dict[str, Any]:
@@ -269,22 +254,11 @@ def _all_comparisons(content: ReportContent) -> list[Comparison]:
 
 def render_report(content: ReportContent) -> str:
     """The report as HTML text."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "number": format_number,
-        "duration": _duration,
-        "price": _price,
-        "language": lambda locale: locale.replace("_", "-"),
-    }
-    template = files("footfall.eval") / "templates" / "report.html.j2"
     evaluations = dict(content.evaluations)
     if content.arms is not None:
         evaluations = {**content.arms.evaluations, **evaluations}
-    return environment.from_string(template.read_text(encoding="utf-8")).render(
+    return render_page(
+        "report.html.j2",
         content=content,
         verdict=verdict_sentence(content),
         state=_state(content),
@@ -294,7 +268,6 @@ def render_report(content: ReportContent) -> str:
         comparisons=_all_comparisons(content),
         metrics=METRICS,
         slices=list(SLICES),
-        interval=format_interval,
     )
 
 

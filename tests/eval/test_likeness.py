@@ -31,18 +31,18 @@ def test_measures_equal_plain_sql_over_the_log(log):
     assert (found.real_sessions, found.synthetic_sessions, found.real_users) == (120, 60, 60)
 
 
-def test_a_different_run_is_further_away_than_real_halves(log):
+def test_a_different_run_is_further_away_than_real_parts(log):
     row = likeness(log, "run-1", splits=10).row("clicks per impression")
     assert row.distance == pytest.approx(abs(row.real - row.synthetic))
     assert row.floor_low <= row.floor <= row.floor_high < row.distance
     assert row.ratio > 1
-    assert "times as far as two halves" in row.note
+    assert "times as far as real against real" in row.note
 
 
-def test_a_run_like_the_real_log_is_as_close_as_its_halves(log):
+def test_a_run_like_the_real_log_is_as_close_as_its_parts(log):
     fill(log, make_sessions("twin", 60, np.random.default_rng(99), clicks=0.4))
     found = likeness(log, "twin", splits=20)
-    close = [row for row in found.rows if "as close as two halves" in row.note]
+    close = [row for row in found.rows if row.note.startswith("within real against real")]
     assert len(close) >= len([row for row in found.rows if row.floor is not None]) * 0.6
 
 
