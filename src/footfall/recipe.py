@@ -28,12 +28,14 @@ from footfall.finetune import (
     ClickSettings,
     Examples,
     FusionSettings,
+    TuningSettings,
     choose_alpha,
     load_examples,
 )
 from footfall.personas import PersonaSettings
 from footfall.progress import console
-from footfall.simulator import EngineSettings, SimulationSettings
+from footfall.simulator import EngineSettings, RaySettings, SimulationSettings
+from footfall.simulator.engines.tuned import TUNING_CARD
 
 __all__ = [
     "Recipe",
@@ -88,7 +90,7 @@ class EvaluationSettings(BaseModel):
         "seed, beside 0 and the fusion's alpha.",
     )
     resamples: int = Field(1000, ge=100, description="Bootstrap resamples of users.")
-    likeness_splits: int = Field(20, ge=2, description="Random halves of the real users.")
+    likeness_splits: int = Field(20, ge=2, description="Random parts of the real users.")
 
 
 class Recipe(BaseModel):
@@ -101,8 +103,15 @@ class Recipe(BaseModel):
     source: Source
     split: steps.Split
     personas: Population = Population()
+    tuning: TuningSettings | None = Field(
+        None,
+        description="Tune the language model on the training part first, and simulate with it.",
+    )
     engine: EngineSettings = EngineSettings()
     simulation: SimulationSettings = SimulationSettings()
+    ray: RaySettings | None = Field(
+        None, description="Spread the shoppers over the workers of a Ray cluster."
+    )
     fusion: FusionSettings = FusionSettings()
     training: ClickSettings = ClickSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -214,6 +223,9 @@ class _Run:
         # What personas and shoppers know ends with the training part.
         until = recipe.split.train_until
         self._stage("personas", [recipe.personas, until], self.people, self._make_people)
+        if recipe.tuning is not None:
+            tuned = self.folder / "tuned" / TUNING_CARD
+            self._stage("tune", [recipe.tuning, until], tuned, self._tune)
         self._stage("simulate", [recipe.engine, recipe.simulation], self.facts_file, self._simulate)
         examples = self.folder / "examples"
         self._stage(
@@ -300,12 +312,25 @@ class _Run:
         )
         console.print(f"{len(made):,} personas in {self.people}")
 
+    def _tune(self) -> None:
+        # What an interrupted tuning learned is taken up again.
+        steps.tune(
+            self.log,
+            self.folder / "tuned",
+            until=self.recipe.split.train_until,
+            settings=self.recipe.tuning,
+            resume=(self.folder / "tuned").exists(),
+        )
+
     def _simulate(self) -> None:
         settings = self.recipe.simulation.model_copy(
             update={"until": self.recipe.split.train_until}
         )
+        engine = self.recipe.engine
+        if self.recipe.tuning is not None:
+            engine = engine.model_copy(update={"model": str(self.folder / "tuned")})
         summary = steps.simulate(
-            self.log, self.people, engine=self.recipe.engine, settings=settings
+            self.log, self.people, engine=engine, settings=settings, ray=self.recipe.ray
         )
         if summary.state != "finished":
             raise KeyboardInterrupt

@@ -5,7 +5,7 @@ Every function takes paths and settings, does one step of the loop, and returns 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,11 +28,14 @@ from footfall.finetune import (
     ClickSettings,
     Examples,
     FusionSettings,
+    TuningCard,
+    TuningSettings,
     load_examples,
     oversample_real,
     random_pairs,
     read_examples,
     save_examples,
+    tune_model,
 )
 from footfall.finetune.fuse import fuse as fuse_examples
 from footfall.personas import (
@@ -46,9 +49,11 @@ from footfall.personas import (
 from footfall.progress import console
 from footfall.simulator import (
     Catalog,
+    Engine,
     EngineSettings,
     IngestReport,
     Log,
+    RaySettings,
     Simulation,
     SimulationSettings,
     SimulationSummary,
@@ -60,15 +65,23 @@ from footfall.simulator import (
     read_pages,
 )
 from footfall.simulator.catalog import utc_moment
+from footfall.simulator.crowd import VisitSource
+from footfall.simulator.language import catalog_language
+from footfall.simulator.scale_out import RayCrowd, require_scalable
+from footfall.simulator.shopper import Shop
 
 if TYPE_CHECKING:
-    from footfall.eval import ArmComparison, CostLine
+    from rich.table import Table
+
+    from footfall.eval import ArmComparison, CostLine, Fidelity
 
 __all__ = [
     "COMPLETE_JOURNEY",
     "Parts",
     "Split",
+    "compare",
     "compare_scores",
+    "comparison_table",
     "evaluate",
     "fuse",
     "ingest",
@@ -78,6 +91,7 @@ __all__ = [
     "score",
     "simulate",
     "train",
+    "tune",
 ]
 
 COMPLETE_JOURNEY = "complete-journey"
@@ -178,22 +192,39 @@ def make_personas(
     _check_folder(output)
     settings = settings or PersonaSettings()
     if log is None:
-        people = invent_personas(count, locale=settings.locale, seed=settings.seed)
+        people = invent_personas(count, locale=settings.locale or "en_US", seed=settings.seed)
     else:
         with Log.open(log) as opened:
             histories = read_histories(opened, until=until)
             demographics = read_demographics(opened)
             pages = read_pages(opened, until=until)
+            locale = settings.locale or catalog_language(opened, until=until).default_locale()
         model = PersonaModel(
             segments=settings.segments,
             vectorizer=settings.vectorizer,
             k_anonymity=settings.k_anonymity,
-            locale=settings.locale,
+            locale=locale,
             seed=settings.seed,
         )
         people = model.fit(histories, demographics, pages=pages).sample(count)
     write_personas(people, output)
     return people
+
+
+def tune(
+    log: str | Path,
+    folder: str | Path,
+    *,
+    until: datetime | None = None,
+    settings: TuningSettings | None = None,
+    resume: bool = False,
+) -> TuningCard:
+    """Tune the simulator's language model on the real part of a log before ``until``.
+
+    The folder can then be the ``model`` of :class:`~footfall.simulator.EngineSettings`.
+    """
+    with Log.open(log) as opened:
+        return tune_model(opened, folder, until=until, settings=settings, resume=resume)
 
 
 def simulate(
@@ -202,18 +233,53 @@ def simulate(
     *,
     engine: EngineSettings | None = None,
     settings: SimulationSettings | None = None,
+    ray: RaySettings | None = None,
 ) -> SimulationSummary:
-    """Send personas (or the personas of a file) through the shop of a log."""
+    """Send personas (or the personas of a file) through the shop of a log.
+
+    With ``ray``, the workers of a Ray cluster lead them, and this process keeps the log.
+    """
     settings = settings or SimulationSettings()
+    engine = engine or EngineSettings()
+    if ray is not None:
+        require_scalable(engine, ray)
     with Log.open(log) as opened:
         if isinstance(people, str | Path):
             people = read_personas(people)
         catalog = Catalog.from_log(opened, until=settings.until)
-    opened_engine = open_engine(engine or EngineSettings())
+    opened_engine = open_engine(engine)
+    crowd_of = None if ray is None else _spread(people, opened_engine, engine, settings, ray)
     try:
-        return Simulation(log, people, opened_engine, settings, catalog=catalog).run()
+        return Simulation(
+            log, people, opened_engine, settings, catalog=catalog, crowd_of=crowd_of
+        ).run()
     finally:
         opened_engine.close()
+
+
+def _spread(
+    people: Sequence[Persona],
+    opened: Engine,
+    engine: EngineSettings,
+    settings: SimulationSettings,
+    ray: RaySettings,
+) -> Callable[[Shop], VisitSource]:
+    def crowd_of(shop: Shop) -> VisitSource:
+        # The shop is fitted, and the workers have engines of their own: they get this one's memory.
+        opened.close()
+        return RayCrowd(
+            shop,
+            people,
+            engine,
+            identity=opened.identity,
+            settings=ray,
+            seed=settings.seed,
+            concurrency=settings.concurrency,
+            search=settings.search,
+            recommender=settings.recommender,
+        )
+
+    return crowd_of
 
 
 def _check_folder(output: str | Path | None) -> None:
@@ -437,3 +503,57 @@ def report(
         )
     written: Path = write_report(output, content)
     return written
+
+
+def compare(
+    log: str | Path,
+    run_id: str,
+    *,
+    until: datetime | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    output: str | Path | None = None,
+    json: str | Path | None = None,
+    largest_ratio: float = 2.0,
+    require: Sequence[str] = (),
+    splits: int = 100,
+    resamples: int = 500,
+    seed: int = 0,
+) -> Fidelity:
+    """Compare a run with the real log; write it as HTML and JSON where paths are given.
+
+    ``largest_ratio`` and ``require`` are the limits that the HTML file shows; the result's
+    ``passed`` takes them too.
+    """
+    from footfall.eval import check_limits, fidelity, write_fidelity
+
+    for path in (output, json):
+        _check_folder(path)
+    check_limits(largest_ratio, require)
+    with Log.open(log) as opened:
+        found = fidelity(
+            opened,
+            run_id,
+            start=start,
+            end=end,
+            until=until,
+            splits=splits,
+            resamples=resamples,
+            seed=seed,
+        )
+    if json is not None:
+        with whole_file(json) as partial:
+            partial.write_text(found.model_dump_json(indent=1), encoding="utf-8")
+    if output is not None:
+        moments = {"until": until, "start": start, "end": end}
+        given = [f" --{name} {moment.isoformat()}" for name, moment in moments.items() if moment]
+        command = f"footfall compare {log} --run {run_id}{''.join(given)} --seed {seed}"
+        write_fidelity(output, found, largest_ratio=largest_ratio, require=require, command=command)
+    return found
+
+
+def comparison_table(found: Fidelity) -> Table:
+    """The rows of a comparison as a table for the terminal."""
+    from footfall.eval import fidelity_table
+
+    return fidelity_table(found)
