@@ -170,6 +170,7 @@ def _responses(
             f"{words} per impression",
             sides.ratio(f"{response}_whole", f"{response}_shown"),
             recorded=recorded and sides.records("whole") and not outside,
+            deed=_DEEDS[response],
         ),
     ]
 

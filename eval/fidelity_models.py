@@ -99,7 +99,9 @@ def _shortfall(found: TrainedOn, origin: str) -> FidelityColumn:
 
 def trained_row(log: Log, trial: Trial) -> FidelityRow:
     """Train on synthetic, test on real; the log must show the simple simulator's rows."""
-    found: TrainedOn | str = "no later real pages: the run or the log does not say when the training part ends"
+    found: TrainedOn | str = (
+        "no later real pages: the run or the log does not say when the training part ends"
+    )
     if trial.until is not None:
         label = _label(log)
         found = (

@@ -67,9 +67,10 @@ def difference_sentence(row: FidelityRow) -> str:
         )
     if row.kind == "difference" and pair is not None:
         if row.deed and times and row.direction != "same":
+            each = "an impression" if row.measure.endswith("per impression") else "a session"
             return (
                 f"shoppers {row.deed} {times} times as often as real ones: "
-                f"{pair[0]} against {pair[1]} a session ({far})"
+                f"{pair[0]} against {pair[1]} {each} ({far})"
             )
         return f"{row.measure}, {pair[0]} in the run against {pair[1]} in the real log ({far})"
     words = f"; {row.shift}" if row.shift else ""

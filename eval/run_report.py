@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from footfall.eval.likeness import likeness
 from footfall.eval.report import (
@@ -19,7 +19,9 @@ from footfall.eval.run_record import RunRecord, read_run, run_cautions
 from footfall.eval.sessions import collect_sessions
 from footfall.simulator.behaviour import Behaviour, Rate
 from footfall.simulator.log import Log
-from footfall.simulator.shop_opening import ShopFit
+
+if TYPE_CHECKING:
+    from footfall.simulator.shop_opening import ShopFit
 
 __all__ = ["describe_behaviour", "describe_run"]
 
@@ -54,7 +56,7 @@ def describe_run(
     record = read_run(log, run_id)
     run, configuration, moment = record.row, record.configuration, record.known_until(log)
     fitted = configuration.get("fit")
-    fit = ShopFit.model_validate(fitted) if fitted else None
+    fit = _fit(fitted) if fitted else None
     # Runs of version 0.1 stored the click curve alone.
     behaviour = (
         fit.behaviour if fit else Behaviour.model_validate(configuration.get("behaviour", {}))
@@ -103,6 +105,12 @@ def describe_behaviour(behaviour: Behaviour) -> list[BehaviourFact]:
             for position, rate in enumerate(value, start=1)
         ]
     return facts
+
+
+def _fit(stored: dict[str, Any]) -> ShopFit:
+    from footfall.simulator.shop_opening import ShopFit
+
+    return ShopFit.model_validate(stored)
 
 
 def _further_rates(fit: ShopFit) -> list[BehaviourFact]:

@@ -5,6 +5,7 @@ Imports torch and transformers when called.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shutil
@@ -202,6 +203,7 @@ def _train(
         add_adapter,
         load_language_model,
         pad_token,
+        quiet_transformers,
         training_dtype,
     )
     from footfall.finetune.tuning_trainer import train_adapter
@@ -210,8 +212,10 @@ def _train(
     train, validation = (
         _tokenized(part, tokenizer, settings) for part in (examples.train, examples.validation)
     )
+    # The Trainer changes the configuration (such as `use_cache`); what is served keeps the base's.
+    kept = copy.deepcopy((model.config, model.generation_config))
     tuned = add_adapter(model, settings)
-    with warnings.catch_warnings():
+    with quiet_transformers(), warnings.catch_warnings():
         # Of third parties: the Trainer's and peft's remarks on how they save.
         warnings.simplefilter("ignore")
         figures = train_adapter(
@@ -224,6 +228,7 @@ def _train(
             fingerprint=fingerprint,
             resume=resume,
         )
+        model.config, model.generation_config = kept
         _save(tuned, tokenizer, folder)
     return figures
 
@@ -240,16 +245,13 @@ def _tokenized(
 
 def _save(tuned: Any, tokenizer: Any, folder: Path) -> None:
     """The adapter, then base and adapter merged; the weights' folder is filled file by file."""
-    from footfall.finetune.tuning_network import quiet_bars
-
     partial = folder / _PARTIAL
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        with quiet_bars():
-            tuned.save_pretrained(folder / ADAPTER_FOLDER)
-            merged = tuned.merge_and_unload(safe_merge=True)
-            merged.save_pretrained(partial)
-            tokenizer.save_pretrained(partial)
+        tuned.save_pretrained(folder / ADAPTER_FOLDER)
+        merged = tuned.merge_and_unload(safe_merge=True)
+        merged.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
         # What tells a folder from a model comes last.
         for path in sorted(partial.iterdir(), key=lambda path: path.name == "config.json"):
             path.replace(folder / path.name)

@@ -26,7 +26,7 @@ __all__ = [
     "answer_logits",
     "load_language_model",
     "pad_token",
-    "quiet_bars",
+    "quiet_transformers",
     "training_dtype",
 ]
 
@@ -51,7 +51,7 @@ def load_language_model(folder: str, dtype: torch.dtype) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        with quiet_bars(), warnings.catch_warnings():
+        with quiet_transformers(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tokenizer = AutoTokenizer.from_pretrained(folder)
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
@@ -64,15 +64,17 @@ def load_language_model(folder: str, dtype: torch.dtype) -> tuple[Any, Any]:
 
 
 @contextmanager
-def quiet_bars() -> Iterator[None]:
-    """Without the bars that transformers draws while it reads and writes weights."""
+def quiet_transformers() -> Iterator[None]:
+    """Without transformers' bars for reading and writing weights, and its remarks on them."""
     from transformers.utils import logging
 
-    bars = logging.is_progress_bar_enabled()
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
 

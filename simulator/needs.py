@@ -70,7 +70,7 @@ class NeedBook:
         self._everything = np.arange(len(self._item_ids))
         # Weights of the month that was asked for last: visits of one time ask for the same.
         self._season_factors: tuple[float, ...] = ()
-        self._season_weights = self._weights
+        self._season_weights: npt.NDArray[np.float64] = self._weights
 
     def draw(
         self,
@@ -127,7 +127,7 @@ class NeedBook:
         rng: np.random.Generator,
     ) -> int | None:
         share = rhythm.replenishment.value
-        if share <= 0.0:
+        if share <= 0.0 or rng.random() >= share:
             return None
         items, hazards = memory.due_weights(moment)
         usable = [
@@ -135,7 +135,7 @@ class NeedBook:
             for number, item_id in enumerate(items)
             if item_id not in avoid and item_id in self._place
         ]
-        if not usable or rng.random() >= share or hazards[usable].sum() <= 0.0:
+        if not usable or hazards[usable].sum() <= 0.0:
             return None
         return self._place[items[usable[_draw(hazards[usable], rng)]]]
 
@@ -175,8 +175,10 @@ class NeedBook:
         all_weights: npt.NDArray[np.float64] | None = None,
     ) -> int | None:
         weights = (self._weights if all_weights is None else all_weights)[members]
-        if len(left_out):
-            weights = np.where(np.isin(members, left_out), 0.0, weights)
+        # Both are in ascending order; indexing by `members` has made a copy.
+        places = np.searchsorted(members, left_out)
+        places = places[places < len(members)]
+        weights[places[np.isin(members[places], left_out)]] = 0.0
         if weights.sum() <= 0.0:
             return None
         return int(members[_draw(weights, rng)])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -255,7 +256,12 @@ def _load(served: ServedFolder, settings: EngineSettings) -> Any:
     if served.adapter is not None:
         room = next((rank for rank in _LORA_RANKS if rank >= served.rank), served.rank)
         arguments |= {"enable_lora": True, "max_lora_rank": room, "max_loras": 1}
-    with track(f"Loading {settings.model}"), _quiet(), _load_errors(settings):
+    with (
+        track(f"Loading {settings.model}"),
+        _quiet(),
+        _load_errors(settings),
+        _hidden_from_vllm(),
+    ):
         return LLM(served.weights, **arguments)
 
 
@@ -306,6 +312,30 @@ def _environment(settings: EngineSettings) -> Iterator[None]:
     finally:
         for name in added:
             os.environ.pop(name, None)
+
+
+@contextmanager
+def _hidden_from_vllm() -> Iterator[None]:
+    """Take modules out of the table of modules that vLLM 0.32 cannot read while it loads.
+
+    It looks into every object of every loaded module and stumbles over those whose ``__dict__`` is
+    no dictionary; llvmlite, which bm25s brings in, has one.
+    """
+    hidden = {
+        name: module
+        for name, module in list(sys.modules.items())
+        if name.startswith("llvmlite.")
+        and not all(
+            isinstance(getattr(value, "__dict__", {}), Mapping)
+            for value in list(vars(module).values())
+        )
+    }
+    for name in hidden:
+        del sys.modules[name]
+    try:
+        yield
+    finally:
+        sys.modules.update(hidden)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from footfall.recipe import Recipe, load_recipe, run_recipe
     from footfall.steps import (
         Split,
+        compare,
         evaluate,
         fuse,
         ingest,
@@ -31,6 +32,7 @@ __all__ = [
     "FootfallError",
     "Recipe",
     "Split",
+    "compare",
     "diagnose",
     "evaluate",
     "fuse",
@@ -52,6 +54,7 @@ __getattr__ = lazy_exports(
         "FootfallError": "errors",
         "Recipe": "recipe",
         "Split": "steps",
+        "compare": "steps",
         "diagnose": "doctor",
         "evaluate": "steps",
         "fuse": "steps",

@@ -179,3 +179,22 @@ def _children() -> set[int]:
                 found.add(int(folder.name))
                 grown = True
     return {pid for pid in found - {os.getpid()} if "resource_tracker" not in names[pid]}
+
+
+def test_modules_that_vllm_stumbles_over_are_out_of_its_sight_while_it_loads(monkeypatch):
+    import sys
+    from types import ModuleType
+
+    from footfall.simulator.engines.in_process import _hidden_from_vllm
+
+    class Odd:
+        __dict__ = ("no", "mapping")
+
+    odd, plain = ModuleType("llvmlite.odd"), ModuleType("llvmlite.plain")
+    odd.lib, plain.lib = Odd(), object()
+    monkeypatch.setitem(sys.modules, "llvmlite.odd", odd)
+    monkeypatch.setitem(sys.modules, "llvmlite.plain", plain)
+    with _hidden_from_vllm():
+        assert "llvmlite.odd" not in sys.modules
+        assert sys.modules["llvmlite.plain"] is plain
+    assert sys.modules["llvmlite.odd"] is odd

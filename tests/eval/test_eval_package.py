@@ -19,8 +19,9 @@ def test_every_exported_name_loads_from_a_fresh_interpreter():
 def test_an_order_of_imports_does_not_hide_a_function_behind_its_module():
     code = (
         "import footfall.eval.report, footfall.eval.likeness, footfall.eval.evaluate\n"
-        "from footfall.eval import likeness, evaluate\n"
-        "assert callable(likeness) and callable(evaluate)"
+        "import footfall.eval.fidelity\n"
+        "from footfall.eval import fidelity, likeness, evaluate\n"
+        "assert callable(likeness) and callable(evaluate) and callable(fidelity)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from html.parser import HTMLParser
 
 import pyarrow as pa
@@ -188,33 +187,6 @@ def test_rejects_are_counted_by_reason(log):
 def test_a_missing_folder_is_an_error_and_leaves_nothing(tmp_path):
     with pytest.raises(DataError, match="cannot be written"):
         write_report(tmp_path / "no" / "report.html", ReportContent())
-
-
-def chromium():
-    named = os.environ.get("FOOTFALL_CHROMIUM")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = named or next((path for name in names if (path := shutil.which(name))), None)
-    if not found and not os.environ.get("FOOTFALL_REQUIRE_BROWSER"):
-        pytest.skip("there is no Chromium; name one in FOOTFALL_CHROMIUM")
-    assert found, "FOOTFALL_REQUIRE_BROWSER is set, but there is no Chromium"
-    return found
-
-
-@pytest.fixture
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    path = chromium()
-    switches = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    switches += [
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-    ]
-    with sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=path, args=switches)
-        yield opened
-        opened.close()
 
 
 @pytest.mark.browser

@@ -86,6 +86,7 @@ def test_it_learns_and_the_merged_weights_are_base_and_adapter(
             tmp_path / "tuned" / "adapter",
         )
         ids = AutoTokenizer.from_pretrained(tmp_path / "tuned")("Query:", return_tensors="pt")
+    assert merged.config.use_cache == plain.config.use_cache is True
     with torch.no_grad():
         values = [model.eval()(ids["input_ids"]).logits for model in (merged, beside, plain)]
     assert torch.allclose(values[0], values[1], atol=1e-4)
@@ -141,7 +142,7 @@ def _weights(folder: Path) -> str:
 def test_where_nothing_is_learned_the_base_is_kept(log: Log, tmp_path: Path) -> None:
     """A rate that ruins the model: validation says that the start was better."""
     base = tiny_model(tmp_path / "base", "llama")
-    settings = _settings(base, learning_rate=30.0, epochs=1.0, evaluations=1)
+    settings = _settings(base, learning_rate=1.0, epochs=1.0, evaluations=1)
     card = tune_model(log, tmp_path / "tuned", until=UNTIL, settings=settings)
     assert card.kept == "start"
     assert card.after == card.before
@@ -149,6 +150,15 @@ def test_where_nothing_is_learned_the_base_is_kept(log: Log, tmp_path: Path) -> 
 
     adapter = load_file(tmp_path / "tuned" / "adapter" / "adapter_model.safetensors")
     assert all(np.all(value == 0) for name, value in adapter.items() if "lora_B" in name)
+
+
+def test_a_loss_that_is_no_number_is_an_error(log: Log, tmp_path: Path) -> None:
+    base = tiny_model(tmp_path / "base", "llama")
+    settings = _settings(base, learning_rate=1e6, epochs=1.0, evaluations=1)
+    with pytest.raises(TrainingError, match="not finite") as caught:
+        tune_model(log, tmp_path / "tuned", until=UNTIL, settings=settings)
+    assert "learning_rate" in caught.value.hint
+    assert not (tmp_path / "tuned" / "config.json").exists()
 
 
 def test_a_time_limit_ends_with_what_was_learned_by_then(log: Log, tmp_path: Path) -> None:

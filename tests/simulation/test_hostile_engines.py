@@ -277,9 +277,7 @@ class Crashing(Mortal):
 
 
 @pytest.mark.parametrize("kind", [Mortal, Crashing])
-def test_an_engine_that_dies_leaves_whole_sessions_and_another_one_goes_on(
-    log_named, people, kind
-):
+def test_an_engine_that_dies_leaves_whole_sessions_and_another_one_goes_on(log_named, people, kind):
     path, undisturbed = log_named("a"), log_named("b")
     run_id = Simulation(undisturbed, people, Mortal(10**9), settings()).run().run_id
     kept = []
@@ -341,6 +339,33 @@ def test_order_and_repetition_change_nothing(log_named, people, kind):
     assert Simulation(path, people, kind(), settings()).run().run_id == run_id
     assert synthetic_rows(path, run_id) == synthetic_rows(plain, run_id)
     assert kept_sessions(path, run_id) == 20
+
+
+class Interrupting(Ordered):
+    """Is at work when the user presses Ctrl-C."""
+
+    def __init__(self, lifetime):
+        super().__init__()
+        self.lifetime = lifetime
+
+    def collect(self):
+        if self.answered >= self.lifetime:
+            self.lifetime = 10**9
+            raise KeyboardInterrupt
+        return super().collect()
+
+
+def test_an_interrupted_simulation_goes_on_when_it_is_called_again(log_named, people):
+    path, plain = log_named("a"), log_named("b")
+    run_id = Simulation(plain, people, Ordered(), settings()).run().run_id
+    simulation = Simulation(path, people, Interrupting(60), settings())
+    assert simulation.run().state == "interrupted"
+    kept = kept_sessions(path, run_id)
+    assert 0 < kept < 20
+    summary = simulation.run()
+    assert summary.state == "finished"
+    assert summary.already_done == kept
+    assert synthetic_rows(path, run_id) == synthetic_rows(plain, run_id)
 
 
 class Losing(Hostile):

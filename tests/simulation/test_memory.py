@@ -182,7 +182,7 @@ def test_a_moment_with_a_zone_is_the_same_moment():
 
 
 def random_visit(rng, day):
-    items = [f"i{number}" for number in rng.integers(0, 820, 40)]
+    items = [f"i{number}" for number in rng.integers(0, 820, 25)]
     clicked = [item for item in dict.fromkeys(items) if rng.random() < 0.4]
     bought = [item for item in clicked if rng.random() < 0.5]
     return seen(day, items, clicked, bought, queries=["some words"])

@@ -214,7 +214,7 @@ def test_the_command_starts_ray_and_ends_it(tmp_path, make_log, people):
         command = [sys.executable, "-m", "footfall", "simulate", str(path), str(personas)]
         command += ["--sessions", "20", "--until", "2024-03-01", "--settings", str(settings_file)]
         done = subprocess.run(
-            command + options, capture_output=True, text=True, timeout=240, check=False
+            command + options, capture_output=True, text=True, timeout=500, check=False
         )
         assert done.returncode == 0, done.stderr
         run_id = done.stdout.split()[1]
