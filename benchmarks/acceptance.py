@@ -231,7 +231,7 @@ def with_model(fold: Fold, model: str, options: argparse.Namespace) -> dict[str,
 
 def tune(fold: Fold, options: argparse.Namespace) -> Path:
     """A model tuned on the fold's training respondents: its log holds nobody else."""
-    folder = options.work / f"tuned-fold-0-seed-{options.seed}"
+    folder: Path = options.work / f"tuned-fold-0-seed-{options.seed}"
     settings = TuningSettings(
         max_minutes=options.tune_minutes, queries=0, choices=8000, seed=options.seed
     )
@@ -255,13 +255,13 @@ def judge(scored: dict[str, Scored], seed: int) -> list[dict[str, Any]]:
             metric: np.concatenate([value[metric] for value in values]) for metric in METRICS
         }
     found = []
-    for name, values in drawn.items():
+    for name, samples_of in drawn.items():
         row: dict[str, Any] = {"scorer": name, "offers": len(scored[name].accepted)}
-        row |= {metric: _figure(samples) for metric, samples in values.items()}
+        row |= {metric: _figure(samples) for metric, samples in samples_of.items()}
         for reference in REFERENCES:
             row[f"less {reference}"] = {
                 metric: _figure(samples - drawn[reference][metric])
-                for metric, samples in values.items()
+                for metric, samples in samples_of.items()
             }
         found.append(row)
     return found
@@ -300,7 +300,9 @@ def cross_validate(folds: list[Fold], options: argparse.Namespace) -> dict[str, 
     return scored
 
 
-def compare_models(fold: Fold, scored: dict[str, Scored], options: argparse.Namespace) -> dict:
+def compare_models(
+    fold: Fold, scored: dict[str, Scored], options: argparse.Namespace
+) -> dict[str, Any]:
     """The first fold once more, on the offers that the models scored too."""
     models = {"untuned": EngineSettings().model}
     if options.tune_minutes:

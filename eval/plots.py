@@ -210,7 +210,7 @@ def fidelity_plot(rows: Sequence[FidelityRow]) -> str:
         axes.grid(axis="x")
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("distance ÷ real against real")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=3, fontsize=8)
+        axes.figure.legend(loc="outside upper center", ncols=3, fontsize=8)
 
     words = "; ".join(
         f"{row.measure} {row.synthetic.ratio:.1f} times"

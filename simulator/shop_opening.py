@@ -113,7 +113,8 @@ def open_shop(
     language = fit.language if fit else catalog_language(log, until=settings.until)
     prompts = _prompts(log, language, settings, tuned=engine.identity.tuned)
     if fit is None:
-        fit = _fit(log, catalog, engine, prompts, language, settings)
+        locales = {persona.locale for persona in personas}
+        fit = _fit(log, catalog, engine, prompts, language, locales, settings)
     parts = {
         "catalog": catalog,
         "search": open_search(settings.search, catalog),
@@ -122,7 +123,8 @@ def open_shop(
         "prompts": prompts,
         "page_size": settings.page_size,
         "most_pages": settings.most_pages,
-        "mean_patience": _harmonic_mean([persona.patience for persona in personas]),
+        # At this mean the population's mean number of pages is that of the fitted rate.
+        "mean_patience": float(np.mean([persona.patience for persona in personas])),
     }
     if begun is None and settings.pilot_sessions:
         fit = _try_out(log, _shop(parts, fit), fit, personas, engine, settings, arrivals)
@@ -157,6 +159,7 @@ def _fit(
     engine: Engine,
     prompts: PromptBook,
     language: Language,
+    locales: set[str],
     settings: SimulationSettings,
 ) -> ShopFit:
     limits = QueryLimits.from_log(log, until=settings.until)
@@ -173,6 +176,7 @@ def _fit(
         scoring=settings.scoring,
         page_size=settings.page_size,
         weeks=settings.weeks,
+        locales=locales,
         seed=settings.seed,
     )
     fit = ShopFit(
@@ -245,7 +249,3 @@ def _shop(parts: dict[str, Any], fit: ShopFit) -> Shop:
         correction=fit.correction,
         appeal=fit.appeal if fit.appeal is not None and fit.appeal.informative else None,
     )
-
-
-def _harmonic_mean(values: Sequence[float]) -> float:
-    return float(1.0 / np.mean(1.0 / np.asarray(values, dtype=np.float64)))

@@ -68,7 +68,7 @@ class Shop:
     appeal: Appeal | None = None
     page_size: int = 10
     most_pages: int = 4
-    #: Harmonic mean of the population's patience: who has it leaves at the fitted rate.
+    #: Mean of the population's patience: who has it leaves at the fitted rate.
     mean_patience: float = 2.0
 
 

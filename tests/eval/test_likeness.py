@@ -39,6 +39,14 @@ def test_a_different_run_is_further_away_than_real_parts(log):
     assert "times as far as real against real" in row.note
 
 
+def test_the_floor_of_a_short_run_is_that_of_a_short_real_part(log):
+    long = likeness(log, "run-1", splits=40).row("clicks per session").floor
+    log.execute("DELETE FROM sessions WHERE origin = 'run-1' AND user_id <> 'run-1-u0'")
+    short = likeness(log, "run-1", splits=40).row("clicks per session").floor
+    # 2 sessions instead of 60: about sqrt(1/2) against sqrt(1/60 + 1/60).
+    assert short > 2 * long
+
+
 def test_a_run_like_the_real_log_is_as_close_as_its_parts(log):
     fill(log, make_sessions("twin", 60, np.random.default_rng(99), clicks=0.4))
     found = likeness(log, "twin", splits=20)
