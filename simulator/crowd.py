@@ -104,6 +104,8 @@ class Crowd:
         EngineUnavailableError
             If the engine dies; visits yielded before are whole.
         """
+        # What a crowd that was broken off waited for is nobody's any more.
+        self._waiting = {}
         coming = iter(itineraries)
         inside = 0
         while True:
@@ -151,6 +153,9 @@ class Crowd:
                 shopper.steps = None
                 shopper.memory.remember(finished.past())
                 yield FinishedVisit(shopper.number, shopper.itinerary.shopper, finished)
+                continue
+            if not requests:
+                answers = []
                 continue
             shopper.answers = {}
             shopper.tickets = [self.engine.submit(request) for request in requests]

@@ -240,7 +240,8 @@ class _Visitor:
                 return None, True
             if verdict.query is not None:
                 return self._typed(verdict.query), False
-            self.record.unusable += 1
+            # Words that were tried before are no nonsense, only of no use a second time.
+            self.record.unusable += verdict.reason != "tried"
         if not self.tried:
             return None, False
         words = broaden(self.tried[-1], self.tried, need.wanted, category=need.category)

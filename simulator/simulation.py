@@ -34,6 +34,8 @@ __all__ = ["Simulation", "SimulationSettings", "SimulationSummary"]
 
 #: After this many answers the share of unusable ones decides whether to go on.
 _ANSWERS_BEFORE_JUDGING = 100
+#: Personas that are written in one piece: memory stays flat with the population.
+_USERS_AT_ONCE = 1000
 
 
 class Simulation:
@@ -95,6 +97,8 @@ class Simulation:
         """
         began = monotonic()
         settings = self.settings
+        # A run that was broken off leaves requests behind that this one knows nothing of.
+        self._shared = SharedAnswers(self.engine)
         with Log.open(self.log_path, read_only=False) as log:
             catalog = self._catalog or Catalog.from_log(log, until=settings.until)
             arrivals = Arrivals.from_log(log, until=settings.until, weeks=settings.weeks)
@@ -124,14 +128,12 @@ class Simulation:
     def _identify(self) -> str:
         """Run id from everything that decides what the run does."""
         identity = self.engine.identity
-        parts = [
-            self.settings.identity(),
-            identity.model,
-            identity.model_hash,
-            *(persona.model_dump_json() for persona in self.personas),
-        ]
-        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-        return f"sim-{digest[:12]}"
+        digest = hashlib.sha256(
+            "\n".join([self.settings.identity(), identity.model, identity.model_hash]).encode()
+        )
+        for persona in self.personas:
+            digest.update(f"\n{persona.model_dump_json()}".encode())
+        return f"sim-{digest.hexdigest()[:12]}"
 
     def _start_run(self, log: Log, opened: OpenedShop) -> None:
         identity = self.engine.identity
@@ -149,7 +151,9 @@ class Simulation:
             model=identity.model,
             model_hash=identity.model_hash,
         )
-        log.append("users", _user_rows(self.run_id, self.personas))
+        for first in range(0, len(self.personas), _USERS_AT_ONCE):
+            block = self.personas[first : first + _USERS_AT_ONCE]
+            log.append("users", _user_rows(self.run_id, block))
 
     def _announce(self, opened: OpenedShop, done: int) -> None:
         todo = self.settings.sessions - done

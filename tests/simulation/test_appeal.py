@@ -71,7 +71,7 @@ def offers(language, *, people=150, offers_each=8, seed=0, chance=None):
     words, rng = WORDS[language], np.random.default_rng(seed)
     made, log_odds = [], []
     for number in range(people):
-        habit = ("often", "never")[int(rng.integers(2))]
+        habit = ("often", "never")[int(rng.random() < 0.25)]
         persona = Persona(
             persona_id=f"u{number}",
             demographics={
@@ -80,7 +80,7 @@ def offers(language, *, people=150, offers_each=8, seed=0, chance=None):
             },
         )
         for _ in range(offers_each):
-            item, snow = ("cafe", "bar")[int(rng.integers(2))], int(rng.integers(2))
+            item, snow = ("cafe", "bar")[int(rng.random() < 0.25)], int(rng.integers(2))
             company = words["company"][int(rng.integers(3))]
             query = words["query"].format(words["weather"][snow], company)
             true = truth(habit, item, snow) if chance is None else chance(rng)

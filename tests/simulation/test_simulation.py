@@ -28,6 +28,8 @@ def settings(**changes):
             "scored_slates": 5,
             "pilot_sessions": 4,
             "scoring": "item",
+            # Fitting takes seconds: tests that are about it ask for it.
+            "behaviour": "prior",
             **changes,
         }
     )
@@ -276,7 +278,7 @@ def test_no_personas_is_an_error(shop_log):
 
 def test_a_log_without_responses_stops_before_anything_is_written(tmp_path, make_log, people):
     path = make_log(tmp_path / "none.duckdb", buy_rate=0.0)
-    simulation = Simulation(path, people, ScriptedEngine(), settings())
+    simulation = Simulation(path, people, ScriptedEngine(), settings(behaviour="fit"))
     with pytest.raises(NoResponseError):
         simulation.run()
     with Log.open(path) as log:
@@ -285,7 +287,7 @@ def test_a_log_without_responses_stops_before_anything_is_written(tmp_path, make
 
 
 def test_the_run_records_what_it_knew_and_how_it_was_fitted(shop_log, people):
-    summary = Simulation(shop_log, people, ScriptedEngine(), settings()).run()
+    summary = Simulation(shop_log, people, ScriptedEngine(), settings(behaviour="fit")).run()
     with Log.open(shop_log) as log:
         run = log.query("SELECT * FROM runs WHERE run_id = $run", {"run": summary.run_id})
     configuration = json.loads(run["configuration"][0].as_py())
@@ -337,15 +339,15 @@ def test_nothing_after_until_changes_a_run(tmp_path, make_log, people):
             "(purchased_at + INTERVAL 90 DAY AS purchased_at, 99.0 AS amount) "
             "FROM purchases, range(3) WHERE item_id < 'i3'"
         )
-    first = Simulation(early, people, ScriptedEngine(), settings()).run()
-    second = Simulation(late, people, ScriptedEngine(), settings()).run()
+    first = Simulation(early, people, ScriptedEngine(), settings(behaviour="fit")).run()
+    second = Simulation(late, people, ScriptedEngine(), settings(behaviour="fit")).run()
     assert first.behaviour == second.behaviour
     assert synthetic_rows(early, first.run_id) == synthetic_rows(late, second.run_id)
 
 
 def test_a_run_goes_on_with_the_rates_that_it_began_with(shop_log, people):
     with pytest.raises(EngineUnavailableError):
-        Simulation(shop_log, people, Dying(400), settings(concurrency=4)).run()
+        Simulation(shop_log, people, Dying(400), settings(concurrency=4, behaviour="fit")).run()
 
     def behaviour():
         with Log.open(shop_log) as log:
@@ -357,7 +359,7 @@ def test_a_run_goes_on_with_the_rates_that_it_began_with(shop_log, people):
     with Log.open(shop_log, read_only=False) as log:
         # Fitted again, the rates would be others.
         log.execute("UPDATE impressions SET purchased = NOT purchased WHERE origin = 'real'")
-    resumed = Simulation(shop_log, people, ScriptedEngine(), settings()).run()
+    resumed = Simulation(shop_log, people, ScriptedEngine(), settings(behaviour="fit")).run()
     assert resumed.already_done > 0
     assert resumed.behaviour.model_dump(mode="json") == begun == behaviour()
 
@@ -391,7 +393,7 @@ class Slow(ScriptedEngine):
         return super().collect()
 
 settings = SimulationSettings(
-    sessions=300, until=datetime(2024, 3, 1), scored_slates=5, pilot_sessions=4, concurrency=4
+    sessions=300, until=datetime(2024, 3, 1), behaviour="prior", pilot_sessions=4, concurrency=4
 )
 print("ready", flush=True)
 print(Simulation(sys.argv[1], read_personas(sys.argv[2]), Slow(), settings).run().run_id)
