@@ -319,6 +319,11 @@ def compare_models(
     return {"figures": judge(same, options.seed), "models": notes}
 
 
+def write(result: dict[str, Any], options: argparse.Namespace) -> None:
+    if options.output:
+        options.output.write_text(json.dumps(result, indent=1), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help=f"folder of {FILE}")
@@ -347,12 +352,12 @@ def main() -> None:
         }
         print(f"\n{result['machine']}; seed {options.seed}, {len(offers):,} offers")
         print_table(result["figures"])
+        write(result, options)
         if options.scored:
             result["with a language model"] = compare_models(folds[0], scored, options)
             print_table(result["with a language model"]["figures"])
             print(json.dumps(result["with a language model"]["models"], indent=1))
-    if options.output:
-        options.output.write_text(json.dumps(result, indent=1), encoding="utf-8")
+            write(result, options)
 
 
 if __name__ == "__main__":

@@ -197,6 +197,26 @@ def test_the_words_of_a_query_that_the_item_holds_count():
     assert found[0] - found[1] > 2.0
 
 
+def test_fields_that_tell_nothing_are_shrunk_away(monkeypatch):
+    slates, true = offers("en", people=100)
+    rng = np.random.default_rng(9)
+    for number in range(0, len(slates), 8):
+        noise = {f"field {n}": f"v{rng.integers(6)}" for n in range(10)}
+        for place in range(number, number + 8):
+            each = slates[place]
+            known = {**each.persona.demographics, **noise}
+            persona = Persona(persona_id=each.persona.persona_id, demographics=known)
+            slates[place] = slate(persona, each.query, each.rows, each.responses)
+
+    def error():
+        left_out = np.concatenate(fit_with_out_of_fold(slates)[1])
+        return np.std(left_out - true)
+
+    adapted = error()
+    monkeypatch.setattr(appeal_fit, "_group_scales", lambda _rows, weights: np.ones(len(weights)))
+    assert adapted < 0.8 * error()
+
+
 def test_an_appeal_is_the_items_own_and_not_centred_within_the_slate():
     _, _, appeal, _ = fitted("en")
     words = WORDS["en"]
