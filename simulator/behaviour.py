@@ -9,11 +9,13 @@ The chance that the item at position ``k`` is clicked is the position-based mode
     P(click) = look[k] * sigmoid(intercept + intercept_shift + on_preference * preference
                                  + on_affinity * affinity + on_popularity * popularity
                                  + on_price * price + on_appeal * appeal
-                                 + on_attraction * attraction)
+                                 + on_attraction * attraction + intent)
 
 (Craswell et al. 2008), and a click leads to the cart and to a purchase by constant rates. All
 covariates but two are deviations within the slate: ``attraction`` says how much the language
 model is drawn to the slate as a whole, and ``appeal`` is relative to the log's average impression.
+``intent`` is the visit's own: without it, sessions with no response at all, and with many, would
+be too few.
 
 After a page the shopper leaves, by a chance that depends on what the page led to; who stays turns
 the page, or searches anew for the same need or for another.
@@ -49,6 +51,11 @@ class Rate(BaseModel):
     standard_error: float | None = Field(None, description="Of the fit; none for a prior.")
     source: Literal["fitted", "prior"] = Field("prior", description="Fitted on the log, or not.")
     note: str = Field("", description="What it was fitted on, or why the prior was used.")
+
+    def figure(self) -> str:
+        """Value and standard error, for people."""
+        error = "" if self.standard_error is None else f" ± {self.standard_error:.2g}"
+        return f"{self.value:.3g}{error}"
 
 
 def _prior(value: float, note: str) -> Rate:
@@ -109,6 +116,16 @@ class Behaviour(BaseModel):
         _prior(0.0, "not adjusted"),
         description="Added to the log-odds of every click, so that simulated sessions have as "
         "many responses as real ones.",
+    )
+    intent_spread: Rate = Field(
+        _prior(0.0, "not fitted: all visits are alike"),
+        description="Standard deviation between visits of the log-odds of their clicks: on some "
+        "people want more than on others.",
+    )
+    intent_of_shopper: Rate = Field(
+        _prior(0.0, "not fitted"),
+        description="Share of that variance which is between shoppers, the same on all visits of "
+        "one.",
     )
     cart_after_click: Rate = Field(
         _prior(0.5, "assumed: the log does not record carts"),
@@ -217,6 +234,15 @@ class Behaviour(BaseModel):
         spread = max(self.attraction_spread.value, 1e-9)
         units = (np.asarray(attraction, dtype=np.float64) - self.attraction_mean.value) / spread
         return np.asarray(np.nan_to_num(units, nan=0.0, posinf=0.0, neginf=0.0))
+
+    def intent(self, of_shopper: float, of_visit: float) -> float:
+        """Log-odds to add to every click of a visit.
+
+        ``of_shopper`` and ``of_visit`` are draws of a standard normal distribution.
+        """
+        share = self.intent_of_shopper.value
+        drawn = np.sqrt(share) * of_shopper + np.sqrt(1.0 - share) * of_visit
+        return float(self.intent_spread.value * drawn)
 
     def leaving(
         self, relative_patience: float = 1.0, *, clicked: bool = False, bought: bool = False

@@ -25,6 +25,8 @@ from footfall.simulator.scoring_bias import Bias
 
 __all__ = ["Calibration", "ScoringComparison", "calibrate", "read_slates"]
 
+#: Fitted on the sessions that are tried out.
+_FITTED_LATER: Final = ("intercept_shift", "intent_spread", "intent_of_shopper")
 #: Losing this much log-likelihood is no loss: what one parameter without effect costs.
 _ONE_NAT: Final = 1.0
 
@@ -205,13 +207,10 @@ def _rate_lines(behaviour: Behaviour) -> list[str]:
     """Every rate of the behaviour, in the order of its fields; the position curve on one line."""
     lines = []
     for field in Behaviour.model_fields:
+        if field in _FITTED_LATER:
+            continue
         value = getattr(behaviour, field)
         rates: tuple[Rate, ...] = (value,) if isinstance(value, Rate) else value
-        figures = ", ".join(_figure(rate) for rate in rates)
+        figures = ", ".join(rate.figure() for rate in rates)
         lines.append(f"{field.replace('_', ' ')}: {figures} ({rates[0].source}: {rates[0].note})")
     return lines
-
-
-def _figure(rate: Rate) -> str:
-    error = "" if rate.standard_error is None else f" ± {rate.standard_error:.2g}"
-    return f"{rate.value:.3g}{error}"

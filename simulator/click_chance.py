@@ -54,6 +54,7 @@ def slate_chances(
     appeal: Appeal | None = None,
     exposures: npt.NDArray[np.int64] | None = None,
     fatigue: float = 0.0,
+    intent: float = 0.0,
 ) -> SlateChances:
     """Chances for ``persona`` on a slate, whose items are catalogue ``rows`` in order of position.
 
@@ -65,6 +66,8 @@ def slate_chances(
         How often the persona was shown each item before without responding, shape (slate,).
     fatigue:
         Log-odds per log(1 + exposures).
+    intent:
+        Log-odds of this visit, whatever the item.
     """
     prices = [row["price"] for row in rows]
     chances = behaviour.click_probabilities(
@@ -75,7 +78,7 @@ def slate_chances(
         attraction=scores.attraction,
         appeal=None if appeal is None else appeal.log_odds(persona, query, rows),
     )
-    log_odds: Floats = logit(chances)
+    log_odds: Floats = logit(chances) + intent
     if exposures is not None and fatigue:
         log_odds = log_odds + fatigue * np.log1p(np.asarray(exposures, dtype=np.float64))
     return SlateChances(behaviour.looks(len(rows)), log_odds)

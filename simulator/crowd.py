@@ -46,6 +46,7 @@ class _Shopper:
     itinerary: Itinerary
     memory: Memory
     upcoming: Iterator[PlannedVisit]
+    inclination: float
     number: int = -1
     steps: Steps | None = None
     tickets: list[int] = field(default_factory=list)
@@ -130,7 +131,8 @@ class Crowd:
         memory = Memory(self.personas[itinerary.shopper], self.shop.catalog, self.shop.rhythm)
         for before in past:
             memory.remember(before)
-        return _Shopper(itinerary, memory, iter(itinerary.visits))
+        rng = np.random.default_rng([self.seed, 3, itinerary.shopper])
+        return _Shopper(itinerary, memory, iter(itinerary.visits), rng.normal())
 
     def _go_on(
         self, shopper: _Shopper, answers: list[Answer] | None = None
@@ -165,4 +167,11 @@ class Crowd:
     def _enter(self, shopper: _Shopper, planned: PlannedVisit) -> Steps:
         rng = np.random.default_rng([self.seed, planned.number])
         key = f"{self.key}{planned.number}"
-        return visit(self.shop, shopper.memory, rng, planned.started_at, key)
+        return visit(
+            self.shop,
+            shopper.memory,
+            rng,
+            planned.started_at,
+            key,
+            inclination=shopper.inclination,
+        )

@@ -7,6 +7,7 @@ what the visit has met already.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -47,9 +48,13 @@ def category_prefixes(category: str | None) -> list[str]:
 
 
 class NeedBook:
-    """Draws needs: what is due again, or by interest in a category and popularity within it."""
+    """Draws needs: what is due again, or by interest in a category and popularity within it.
 
-    def __init__(self, catalog: Catalog) -> None:
+    ``demand`` holds factors of top-level categories by which they are needed more or less often;
+    1 where it has none.
+    """
+
+    def __init__(self, catalog: Catalog, *, demand: Mapping[str, float] | None = None) -> None:
         table = catalog.table
         if table.num_rows == 0:
             raise CatalogueError("The catalogue is empty.", hint="Ingest items first.")
@@ -60,7 +65,9 @@ class NeedBook:
         popularity = np.nan_to_num(
             table["popularity"].to_numpy(zero_copy_only=False).astype(np.float64)
         )
-        self._weights = (1.0 + popularity) ** _POPULARITY_EXPONENT
+        self._demand = dict(demand or {})
+        factors = [self._factor(category) for category in self._categories]
+        self._weights = (1.0 + popularity) ** _POPULARITY_EXPONENT * np.asarray(factors)
         members: dict[str, list[int]] = {}
         for index, category in enumerate(self._categories):
             for prefix in category_prefixes(category):
@@ -135,9 +142,14 @@ class NeedBook:
             for number, item_id in enumerate(items)
             if item_id not in avoid and item_id in self._place
         ]
-        if not usable or hazards[usable].sum() <= 0.0:
+        factors = [self._factor(self._categories[self._place[items[n]]]) for n in usable]
+        weights = hazards[usable] * np.asarray(factors)
+        if not usable or weights.sum() <= 0.0:
             return None
-        return self._place[items[usable[_draw(hazards[usable], rng)]]]
+        return self._place[items[usable[_draw(weights, rng)]]]
+
+    def _factor(self, category: str | None) -> float:
+        return self._demand.get(top_category(category), 1.0)
 
     def _draw_interesting(
         self,
@@ -148,7 +160,7 @@ class NeedBook:
     ) -> int | None:
         """A place in the catalogue, or None if nothing is left; each category is tried once."""
         known = {
-            name: weight
+            name: weight * self._factor(name)
             for name, weight in persona.interests.items()
             if weight > 0 and name in self._members
         }

@@ -12,20 +12,23 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from footfall.personas.persona import Persona
+from footfall.progress import console
 from footfall.simulator.appeal import Appeal
 from footfall.simulator.arrivals import Arrivals
 from footfall.simulator.behaviour import Behaviour, Rate
 from footfall.simulator.calibration import calibrate
 from footfall.simulator.catalog import Catalog
+from footfall.simulator.demand import fit_demand
 from footfall.simulator.engines.protocol import Engine
 from footfall.simulator.language import Language, catalog_language
 from footfall.simulator.log import Log
 from footfall.simulator.needs import NeedBook
-from footfall.simulator.pilot import Pilot, read_response_target, run_pilot
+from footfall.simulator.pilot import Pilot, run_pilot
 from footfall.simulator.prompt_examples import read_query_examples
 from footfall.simulator.prompts import PromptBook, QueryExample
 from footfall.simulator.queries import QueryLimits
 from footfall.simulator.reformulation import Reformulations, read_reformulation_examples
+from footfall.simulator.response_target import read_response_target
 from footfall.simulator.rhythm import Rhythm
 from footfall.simulator.scoring import Correction, ScoringKind
 from footfall.simulator.scoring_bias import Bias
@@ -48,6 +51,9 @@ class ShopFit(BaseModel):
     behaviour: Behaviour = Field(default_factory=Behaviour)
     rhythm: Rhythm = Field(default_factory=Rhythm)
     slips: TypingSlips = Field(default_factory=TypingSlips)
+    demand: dict[str, float] = Field(
+        default_factory=dict, description="How much more often top-level categories are needed."
+    )
     reformulations: Reformulations = Field(default_factory=Reformulations)
     language: Language = Field(default_factory=Language)
     limits: QueryLimits = Field(default_factory=QueryLimits)
@@ -113,13 +119,12 @@ def open_shop(
     language = fit.language if fit else catalog_language(log, until=settings.until)
     prompts = _prompts(log, language, settings, tuned=engine.identity.tuned)
     if fit is None:
-        locales = {persona.locale for persona in personas}
-        fit = _fit(log, catalog, engine, prompts, language, locales, settings)
+        fit = _fit(log, catalog, engine, prompts, language, personas, settings)
     parts = {
         "catalog": catalog,
         "search": open_search(settings.search, catalog),
         "recommender": open_recommender(settings.recommender, catalog),
-        "needs": NeedBook(catalog),
+        "needs": NeedBook(catalog, demand=fit.demand),
         "prompts": prompts,
         "page_size": settings.page_size,
         "most_pages": settings.most_pages,
@@ -159,7 +164,7 @@ def _fit(
     engine: Engine,
     prompts: PromptBook,
     language: Language,
-    locales: set[str],
+    personas: Sequence[Persona],
     settings: SimulationSettings,
 ) -> ShopFit:
     limits = QueryLimits.from_log(log, until=settings.until)
@@ -176,13 +181,14 @@ def _fit(
         scoring=settings.scoring,
         page_size=settings.page_size,
         weeks=settings.weeks,
-        locales=locales,
+        locales={persona.locale for persona in personas},
         seed=settings.seed,
     )
     fit = ShopFit(
         behaviour=calibration.behaviour,
         rhythm=Rhythm.fit(log, until=settings.until),
         slips=_slips(log, engine, settings),
+        demand=fit_demand(log, catalog, personas, until=settings.until, seed=settings.seed),
         reformulations=Reformulations.fit(log, until=settings.until),
         language=language,
         limits=limits,
@@ -218,7 +224,7 @@ def _try_out(
     settings: SimulationSettings,
     arrivals: Arrivals,
 ) -> ShopFit:
-    """The fit with the pilot's shift of the click curve."""
+    """The fit with the pilot's shift of the click curve and spread of intent."""
     target = None
     if settings.behaviour == "fit":
         since = arrivals.until - timedelta(weeks=settings.weeks)
@@ -233,7 +239,18 @@ def _try_out(
         seed=settings.seed,
         concurrency=settings.concurrency,
     )
-    behaviour = fit.behaviour.model_copy(update={"intercept_shift": pilot.shift})
+    if target is not None:
+        console.print("Fitted on the sessions tried out:")
+        for line in pilot.lines():
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    behaviour = fit.behaviour.model_copy(
+        update={
+            "intercept_shift": pilot.shift,
+            "intent_spread": pilot.spread,
+            "intent_of_shopper": pilot.of_shopper,
+            "leave_after_purchase": pilot.leaving,
+        }
+    )
     return fit.model_copy(update={"behaviour": behaviour, "pilot": pilot})
 
 

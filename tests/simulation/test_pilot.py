@@ -16,8 +16,13 @@ from footfall.simulator.engines.scripted import ScriptedEngine
 from footfall.simulator.language import Language
 from footfall.simulator.log import Log
 from footfall.simulator.needs import NeedBook
-from footfall.simulator.pilot import ResponseTarget, read_response_target, run_pilot
+from footfall.simulator.pilot import run_pilot
 from footfall.simulator.prompts import PromptBook
+from footfall.simulator.response_target import (
+    ResponseTarget,
+    read_response_target,
+    shopper_covariance,
+)
 from footfall.simulator.rhythm import Rhythm
 from footfall.simulator.schedule import Schedule
 from footfall.simulator.search import open_recommender, open_search
@@ -55,11 +60,18 @@ def shop():
     )
 
 
-def sessions_with(shop, shift, count=400):
-    rate = Rate(value=shift)
-    shop = replace(shop, behaviour=shop.behaviour.model_copy(update={"intercept_shift": rate}))
-    plan = Schedule.plan(PEOPLE, ARRIVALS, sessions=count, seed=99)
-    crowd = Crowd(shop, PEOPLE, ScriptedEngine(), seed=99)
+def sessions_with(shop, pilot=None, count=400, seed=99):
+    rates = {}
+    if pilot is not None:
+        rates = {
+            "intercept_shift": pilot.shift,
+            "intent_spread": pilot.spread,
+            "intent_of_shopper": pilot.of_shopper,
+            "leave_after_purchase": pilot.leaving,
+        }
+    shop = replace(shop, behaviour=shop.behaviour.model_copy(update=rates))
+    plan = Schedule.plan(PEOPLE, ARRIVALS, sessions=count, seed=seed)
+    crowd = Crowd(shop, PEOPLE, ScriptedEngine(), seed=seed)
     return [finished.visit for finished in crowd.run(plan.itineraries())]
 
 
@@ -73,13 +85,19 @@ def responses(visits, response):
     )
 
 
+def pilot_of(shop, target, sessions=150):
+    return run_pilot(
+        shop, PEOPLE, ARRIVALS, ScriptedEngine(), sessions=sessions, target=target, seed=0
+    )
+
+
 @pytest.mark.parametrize(("response", "per_session"), [("clicked", 0.4), ("purchased", 2.5)])
 def test_with_the_shift_other_sessions_respond_as_often_as_real_ones(shop, response, per_session):
     target = ResponseTarget(response, per_session, 0.01, 1000)
-    pilot = run_pilot(shop, PEOPLE, ARRIVALS, ScriptedEngine(), sessions=150, target=target, seed=0)
-    unshifted = responses(sessions_with(shop, 0.0), response)
+    pilot = pilot_of(shop, target)
+    unshifted = responses(sessions_with(shop), response)
     assert abs(unshifted.mean() - per_session) > 0.3 * per_session
-    found = responses(sessions_with(shop, pilot.shift.value), response)
+    found = responses(sessions_with(shop, pilot), response)
     error = found.std() / len(found) ** 0.5
     # The pilot's own sampling error comes on top: three of both.
     assert found.mean() == pytest.approx(per_session, abs=3 * error + 0.15 * per_session)
@@ -88,8 +106,79 @@ def test_with_the_shift_other_sessions_respond_as_often_as_real_ones(shop, respo
     assert 0 < pilot.shift.standard_error < 1
 
 
+@pytest.mark.parametrize(
+    ("response", "mean", "share", "variance"),
+    [("purchased", 1.8, 0.55, 7.0), ("clicked", 0.6, 0.25, None)],
+)
+def test_sessions_differ_as_much_as_real_ones(shop, response, mean, share, variance):
+    target = ResponseTarget(response, mean, 0.02, 5000, share, 0.01, variance)
+    alike = pilot_of(shop, replace(target, responding=None, variance=None))
+    assert (responses(sessions_with(shop, alike), response) > 0).mean() > share + 0.1
+    pilot = pilot_of(shop, target)
+    found = responses(sessions_with(shop, pilot, count=1500), response)
+    assert found.mean() == pytest.approx(mean, rel=0.15)
+    assert (found > 0).mean() == pytest.approx(share, abs=0.05)
+    assert pilot.spread.value > 0.5
+    assert 0 < pilot.spread.standard_error < 2
+    if variance is None:
+        assert pilot.leaving == shop.behaviour.leave_after_purchase
+    else:
+        assert found.var() == pytest.approx(variance, rel=0.2)
+        assert pilot.leaving.source == "fitted"
+
+
+def test_sessions_of_one_shopper_go_together_as_real_ones(shop):
+    rates = {
+        "intent_spread": Rate(value=2.0),
+        "intent_of_shopper": Rate(value=0.6),
+        "cart_after_click": Rate(value=1.0),
+        "purchase_after_cart": Rate(value=1.0),
+    }
+    plain = shop.behaviour.model_copy(update={"cart_after_click": Rate(value=1.0)})
+    world = replace(shop, behaviour=shop.behaviour.model_copy(update=rates))
+    people = [Persona(persona_id=f"p{n}") for n in range(300)]
+    plan = Schedule.plan(people, ARRIVALS, sessions=3000, seed=1)
+    finished = list(Crowd(world, people, ScriptedEngine(), seed=1).run(plan.itineraries()))
+    counts = responses([each.visit for each in finished], "purchased").astype(float)
+    shopper = np.array([each.shopper for each in finished])
+    sums = sums_by_shopper(counts, shopper)
+    covariance, error = shopper_covariance(*sums)
+    assert 0 < error < covariance / 4
+    shuffled, _ = shopper_covariance(
+        *sums_by_shopper(counts, np.random.default_rng(0).permutation(shopper))
+    )
+    assert abs(shuffled) < covariance / 5
+    # From its sessions alone, the world's own numbers come back.
+    target = ResponseTarget(
+        "purchased",
+        counts.mean(),
+        0.02,
+        len(counts),
+        (counts > 0).mean(),
+        0.01,
+        None,
+        covariance,
+        error,
+    )
+    tame = replace(
+        shop, behaviour=plain.model_copy(update={"purchase_after_cart": Rate(value=1.0)})
+    )
+    pilot = pilot_of(tame, target)
+    assert pilot.shift.value == pytest.approx(0.0, abs=0.4)
+    assert pilot.spread.value == pytest.approx(2.0, abs=0.5)
+    assert pilot.of_shopper.value == pytest.approx(0.6, abs=0.2)
+
+
+def sums_by_shopper(counts, shopper):
+    sums = [
+        np.bincount(shopper, weights=values, minlength=300)
+        for values in (np.ones(len(counts)), counts, counts**2)
+    ]
+    return [each[sums[0] > 0] for each in sums]
+
+
 def test_without_a_target_nothing_is_shifted_and_the_cost_is_known(shop):
-    pilot = run_pilot(shop, PEOPLE, ARRIVALS, ScriptedEngine(), sessions=10, target=None, seed=0)
+    pilot = pilot_of(shop, None, sessions=10)
     assert (pilot.shift.value, pilot.shift.source, pilot.target) == (0.0, "prior", None)
     assert pilot.answers > 1
     assert pilot.prompt_tokens > 0
@@ -101,27 +190,34 @@ def test_without_a_target_nothing_is_shifted_and_the_cost_is_known(shop):
 
 def test_an_unreachable_target_ends_at_the_widest_shift(shop):
     target = ResponseTarget("clicked", 500.0, 0.0, 10)
-    pilot = run_pilot(shop, PEOPLE, ARRIVALS, ScriptedEngine(), sessions=5, target=target, seed=0)
+    pilot = pilot_of(shop, target, sessions=5)
     assert pilot.shift.value == pytest.approx(6.0)
 
 
-def test_the_target_counts_responses_of_sessions_that_were_shown_something(shop_log):
-    with Log.open(shop_log) as log:
+def test_the_target_counts_responses_of_all_sessions(shop_log):
+    with Log.open(shop_log, read_only=False) as log:
         target = read_response_target(log)
-        bought, sessions = (
-            log.query(
-                "SELECT count(*) FILTER (purchased) AS n, count(DISTINCT session_id) AS s "
-                "FROM impressions JOIN searches USING (search_id)"
-            )
-            .to_pylist()[0]
-            .values()
-        )
+        each = log.query(
+            "SELECT count(*) FILTER (purchased) AS n, any_value(session_id) AS s "
+            "FROM impressions JOIN searches USING (search_id) GROUP BY search_id"
+        )["n"].to_numpy()
         assert target.response == "purchased"
-        assert target.sessions == sessions == 300
-        assert target.per_session == pytest.approx(bought / 300)
+        assert target.sessions == len(each) == 300
+        assert target.per_session == pytest.approx(each.mean())
+        assert target.responding == pytest.approx((each > 0).mean())
+        assert target.variance == pytest.approx(each.var())
+        assert 0 < target.standard_error < 0.2
         early = read_response_target(log, until=datetime(2024, 2, 1))
         late = read_response_target(log, since=datetime(2024, 2, 1))
         assert early.sessions + late.sessions == 300
+        # Nothing was shown, so nothing was responded to: a session like every other one.
+        log.execute(
+            "DELETE FROM impressions WHERE search_id IN "
+            "(SELECT search_id FROM searches ORDER BY search_id LIMIT 30)"
+        )
+        fewer = read_response_target(log)
+        assert fewer.sessions == 300
+        assert fewer.per_session < target.per_session
 
 
 def test_a_log_of_clicked_sessions_only_gives_no_target(tmp_path, make_log):
