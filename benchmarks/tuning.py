@@ -156,7 +156,10 @@ def with_engine(part: Part, model: str, *, tuned: bool, people: Any, options: An
         scores = {}
         for kind in options.ways:
             correction = measure_correction(engine, plain, locales, [PAGE], kind)
-            for name, used in ((f"{kind}", None), (f"{kind}, corrected", correction)):
+            corrections = {kind: None, f"{kind}, corrected": correction}
+            if kind == "query":  # compared with what is typed anyway: nothing to correct
+                del corrections["query, corrected"]
+            for name, used in corrections.items():
                 scorer = engine_scorer(engine, kind, correction=used, seed=options.data_seed)
                 scores[name] = scorer(part.slates)
         queries = generated(part, engine, book, people, options.generated, options.data_seed)
@@ -209,7 +212,9 @@ def main() -> None:
     parser.add_argument("--serving", default="auto", choices=["auto", "merged", "adapter"])
     parser.add_argument("--seeds", type=int, default=1, help="tunings, each with its own seed")
     parser.add_argument("--slates", type=int, default=400, help="test slates")
-    parser.add_argument("--ways", nargs="+", default=["slate", "item"], choices=["slate", "item"])
+    parser.add_argument(
+        "--ways", nargs="+", default=["query", "slate", "item"], choices=["query", "slate", "item"]
+    )
     parser.add_argument("--queries", type=int, default=400, help="real test queries foreseen")
     parser.add_argument("--generated", type=int, default=600, help="queries a model writes")
     parser.add_argument("--data-seed", type=int, default=0, help="seed of what is tested on")

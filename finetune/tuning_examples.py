@@ -20,7 +20,7 @@ from footfall.finetune.tuning_events import (
 from footfall.finetune.tuning_settings import TuningSettings
 from footfall.finetune.tuning_slates import Slate, candidates_kind, make_slates
 from footfall.simulator.catalog import Catalog
-from footfall.simulator.prompts import NO_QUERY, PromptBook
+from footfall.simulator.prompts import PromptBook
 
 if TYPE_CHECKING:
     from footfall.simulator.log import Log
@@ -162,13 +162,12 @@ def query_example(
 ) -> TuningExample:
     """The event's query (or none) as the answer to the simulation's query prompt."""
     prompt = book.query(event.persona, wanted, tried=tried)
-    # Languages with full-width signs put no blank after a label; the prompt's end tells.
-    blank = "" if _unspaced(book, event) else " "
-    answer = event.query if event.query is not None else NO_QUERY
+    # The same words as those whose likelihood the simulation asks for.
+    _, answer = book.typed(event.persona.locale, None, event.query)
     return TuningExample(
         "query",
         prompt,
-        f"{blank}{' '.join(answer.split())}\n",
+        answer,
         (),
         event.search_id,
         event.user_id,
@@ -180,11 +179,6 @@ def choice_example(slate: Slate, book: PromptBook, texts: Sequence[str]) -> Tuni
     prompt, options = book.slate(slate.persona, slate.query, texts)
     answer = options[-1] if slate.chosen is None else options[slate.chosen]
     return TuningExample("choice", prompt, answer, options, slate.search_id, slate.user_id)
-
-
-def _unspaced(book: PromptBook, event: Event) -> bool:
-    _, options = book.slate(event.persona, None, ("x",))
-    return not options[0].startswith(" ")
 
 
 def _validation_mask(events: Sequence[Event], settings: TuningSettings) -> list[bool]:

@@ -104,7 +104,8 @@ def make_slates(
             # Other responded items are answers too: the model is not taught to pass them over.
             others = [item for item in shown if item not in responded]
         slate = _ordered(event, others, chosen, texts, rng, reconstruction is not None)
-        if len(slate.item_ids) > 1:
+        # One item that was shown may be taken or left; one that was made up says nothing.
+        if len(slate.item_ids) > (reconstruction is not None):
             slates.append(slate)
     return slates
 

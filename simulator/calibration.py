@@ -33,21 +33,35 @@ _ONE_NAT: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ScoringComparison:
-    """How well the two ways of asking tell the real responses to the same slates.
+    """How well the ways of asking tell the real responses to the same slates.
 
-    ``item`` and ``slate`` are penalised log-likelihoods of those slates' rows; the standard error
-    is that of their difference, between slates.
+    ``log_likelihoods`` are penalised, of those slates' rows; ``standard_errors`` those of their
+    difference from one pass a slate, between slates.
     """
 
-    item: float
-    slate: float
-    standard_error: float
+    log_likelihoods: dict[ScoringKind, float]
+    standard_errors: dict[ScoringKind, float]
     slates: int
 
     @property
     def best(self) -> ScoringKind:
-        """``slate``, unless it is worse by more than one nat and its standard error."""
-        return "slate" if self.slate - self.item >= -max(_ONE_NAT, self.standard_error) else "item"
+        """``slate``, unless another is better by more than one nat and its standard error."""
+        clearly = {
+            kind: value
+            for kind, value in self.log_likelihoods.items()
+            if value - self.log_likelihoods["slate"] > max(_ONE_NAT, self.standard_errors[kind])
+        }
+        return max(clearly, key=lambda kind: clearly[kind]) if clearly else "slate"
+
+    def line(self) -> str:
+        """The figures in words."""
+        words = {"slate": "in one pass a slate", "item": "item by item", "query": "by the query"}
+        figures = ", ".join(
+            f"{value:.1f} {words[kind]}"
+            + ("" if kind == "slate" else f" (difference ± {self.standard_errors[kind]:.1f})")
+            for kind, value in self.log_likelihoods.items()
+        )
+        return f"log-likelihood of {self.slates:,} slates {figures}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +83,7 @@ class Calibration:
         if self.appeal is not None:
             lines.append(self.appeal.line())
         if self.comparison is not None:
-            found = self.comparison
-            lines.append(
-                f"asked by {self.scoring}: log-likelihood of {found.slates:,} slates "
-                f"{found.slate:.1f} in one pass a slate, {found.item:.1f} item by item "
-                f"(difference ± {found.standard_error:.1f})"
-            )
+            lines.append(f"asked by {self.scoring}: {self.comparison.line()}")
         if self.bias is not None:
             lines += self.bias.lines()
         if self.unusable:
@@ -91,7 +100,7 @@ def calibrate(
     until: datetime | None = None,
     scored_slates: int = 40,
     slates: int = 2000,
-    scoring: Literal["auto", "item", "slate"] = "auto",
+    scoring: Literal["auto"] | ScoringKind = "auto",
     page_size: int = 10,
     weeks: float = 8.0,
     locales: Collection[str] = (),
@@ -114,8 +123,9 @@ def calibrate(
         How many slates the engine scores, and how many of a page's length are fitted on; of
         shorter slates, as many more.
     scoring:
-        How the engine is asked about a slate. ``auto`` asks in both ways and takes one pass a
-        slate where that tells the real responses no worse.
+        How the engine is asked about a slate. ``auto`` asks in all ways (by query likelihood where
+        real slates have queries) and takes one pass a slate where that tells the real responses no
+        worse.
     page_size:
         Items on a simulated page.
     locales:
@@ -147,6 +157,8 @@ def calibrate(
 
     scored = chosen[:scored_slates]
     kinds: tuple[ScoringKind, ...] = ("slate", "item") if scoring == "auto" else (scoring,)
+    if scoring == "auto" and any(slate.query is not None for slate in scored):
+        kinds = (*kinds, "query")
     if not scored:
         return _announced(Calibration(fit({}).behaviour, kinds[0], appeal=appeal))
     corrections = {
@@ -187,18 +199,18 @@ def _compare(
     if len(fits) < 2:
         return None
     slate = np.repeat(np.arange(len(sizes)), sizes)
-    totals, penalties = {}, {}
-    for kind, fit in fits.items():
-        rows = fit.clicks.log_likelihood[: len(slate)]
-        totals[kind] = np.bincount(slate, rows, minlength=len(sizes))
-        # Only the weights of the scores differ between the fits, and only the scored rows.
-        penalties[kind] = fit.clicks.penalty
-    difference = totals["slate"] - totals["item"]
-    error = float(difference.std(ddof=1) * np.sqrt(len(sizes))) if len(sizes) > 1 else 0.0
+    totals = {
+        kind: np.bincount(slate, fit.clicks.log_likelihood[: len(slate)], minlength=len(sizes))
+        for kind, fit in fits.items()
+    }
+    differences = {kind: total - totals["slate"] for kind, total in totals.items()}
     return ScoringComparison(
-        item=float(totals["item"].sum() - penalties["item"]),
-        slate=float(totals["slate"].sum() - penalties["slate"]),
-        standard_error=error,
+        # Only the weights of the scores differ between the fits, and only the scored rows.
+        {kind: float(total.sum() - fits[kind].clicks.penalty) for kind, total in totals.items()},
+        {
+            kind: float(each.std(ddof=1) * np.sqrt(len(sizes))) if len(sizes) > 1 else 0.0
+            for kind, each in differences.items()
+        },
         slates=len(sizes),
     )
 

@@ -140,6 +140,18 @@ class PromptBook:
         lines += [f"{tried_label}{query}" for query in tried]
         return "\n".join([*lines, f"{words.query}:"])
 
+    def typed(self, locale: str, wanted: str | None, query: str | None) -> tuple[str, str]:
+        """A query prompt of an unknown shopper without patterns, and ``query`` as its answer.
+
+        How likely the answer is tells how well ``query`` goes with what is wanted.
+        """
+        unknown = Persona(persona_id="unknown", locale=locale)
+        prompt = PromptBook().query(unknown, None if wanted is None else " ".join(wanted.split()))
+        # Languages with full-width signs put no blank after a label; the prompt's end tells.
+        blank = "" if _wording(locale) is _CHINESE else " "
+        answer = NO_QUERY if query is None else " ".join(query.split())
+        return prompt, f"{blank}{answer}\n"
+
     def choices(
         self, persona: Persona, wanted: str | None, items: Sequence[str]
     ) -> tuple[list[str], tuple[str, str]]:

@@ -53,7 +53,11 @@ class ScoredSlates:
     ) -> Self:
         """Ask about every slate, in an order drawn for it from ``seed``."""
         asked = cls([], [])
-        words = "all items at once" if kind == "slate" else "item by item"
+        words = {
+            "slate": "all items at once",
+            "item": "item by item",
+            "query": "by what was typed",
+        }[kind]
         with track(f"Asking about slates, {words}", total=len(slates)) as progress:
             for start in range(0, len(slates), _BLOCK):
                 calls = [
@@ -119,7 +123,7 @@ def full_correction(
     by_language = {wording_language(locale): locale for locale in locales} | known
     sizes = {*range(1, page_size + 1), *(len(slate.rows) for slate in slates)}
     correction = measure_correction(engine, prompts, by_language.values(), sizes, kind)
-    if kind == "item" or len(slates) < _FEWEST_SLATES:
+    if kind != "slate" or len(slates) < _FEWEST_SLATES:
         return correction
     labels = {}
     for language, locale in by_language.items():
@@ -159,6 +163,8 @@ def measure_bias(
 ) -> Bias:
     """Ask again about the same slates, in another order and in other words, and compare."""
     kind = correction.kind
+    if kind == "query":  # the items stand alone, and there are no other words for a query
+        return Bias(kind=kind, slates=len(slates))
     words = replace(prompts, wording="second" if prompts.wording == "first" else "first")
     own = full_correction(engine, words, slates, kind, seed=seed)
     other = ScoredSlates.ask(slates, engine, words, kind, [seed, _AGAIN])

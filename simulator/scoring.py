@@ -1,6 +1,6 @@
 """How the engine's preferences over a slate are asked for, and freed of what the words favour.
 
-Two ways of asking:
+Three ways of asking:
 
 ``slate``
     One prompt shows all items of the page, labelled by letters, and one forward pass weighs the
@@ -8,10 +8,16 @@ Two ways of asking:
     for every slate.
 ``item``
     One prompt an item, answered by Yes or No.
+``query``
+    How likely somebody who looks for the item types the query that was typed, against somebody of
+    whom it is not said what they look for: query likelihood (Ponte & Croft 1998), by the language
+    model's own query prompt. Small models that cannot choose among labels can do this. It asks
+    nothing of the shopper, so that everybody who types the same shares the answers, and has nothing
+    to say where nothing was typed.
 
-Both are corrected by what the same prompt answers when its items say nothing ("N/A"; Zhao et al.
-2021, "Calibrate before use"), and slates by what each label still gets on average over slates of
-real items in random order (Zhou et al. 2024, "Batch calibration"; measured by
+The first two are corrected by what the same prompt answers when its items say nothing ("N/A";
+Zhao et al. 2021, "Calibrate before use"), and slates by what each label still gets on average over
+slates of real items in random order (Zhou et al. 2024, "Batch calibration"; measured by
 :mod:`footfall.simulator.scored_slates`). What is left of the bias is measured by
 :mod:`footfall.simulator.scoring_bias`.
 """
@@ -28,7 +34,16 @@ from scipy.special import logsumexp
 
 from footfall.personas.persona import Persona
 from footfall.simulator.behaviour import Floats
-from footfall.simulator.engines.protocol import Answer, ChoiceAnswer, ChoiceRequest, Engine, ask
+from footfall.simulator.engines.protocol import (
+    Answer,
+    ChoiceAnswer,
+    ChoiceRequest,
+    Engine,
+    LikelihoodAnswer,
+    LikelihoodRequest,
+    Request,
+    ask,
+)
 from footfall.simulator.prompts import LARGEST_SLATE, PromptBook, wording_language
 
 __all__ = [
@@ -42,7 +57,7 @@ __all__ = [
     "read_scores",
 ]
 
-ScoringKind: TypeAlias = Literal["item", "slate"]
+ScoringKind: TypeAlias = Literal["item", "slate", "query"]
 
 #: Texts that say nothing, by language: the first two kinds are those of Zhao et al. 2021.
 _CONTENT_FREE = {"en": ("N/A", "[MASK]", "-"), "zh": ("无内容", "[MASK]", "-")}
@@ -59,8 +74,8 @@ class SlateScores:
         Of choosing the item against choosing none, shape (slate,), in the order of the texts; not
         a number where an answer was unusable.
     attraction
-        Logarithm of the mean odds (``slate``) or mean log-odds (``item``): how much the slate as
-        a whole appeals, whatever its length. Not a number where nothing was usable.
+        Logarithm of the mean odds (``slate``, ``query``) or mean log-odds (``item``): how much the
+        slate as a whole appeals, whatever its length. Not a number where nothing was usable.
     unusable
         How many answers could not be used.
     """
@@ -74,10 +89,11 @@ class SlateScores:
 class ScoringCall:
     """Requests about one slate of ``size`` items.
 
-    ``orders[i]`` holds the indices of the items that request ``i`` shows, first label first.
+    ``orders[i]`` holds the indices of the items that request ``i`` shows, first label first; the
+    last request of the ``query`` way shows none.
     """
 
-    requests: list[ChoiceRequest]
+    requests: list[Request]
     orders: tuple[tuple[int, ...], ...]
     size: int
     kind: ScoringKind
@@ -131,12 +147,21 @@ def ask_scores(
 
     Slates are shown in an order drawn from ``rng``, ``draws`` times; more than
     :data:`~footfall.simulator.prompts.LARGEST_SLATE` items are asked in blocks of even size. The
-    ``item`` way has no order: it asks once and draws nothing.
+    ``item`` and ``query`` ways have no order: they ask once and draw nothing.
     """
     language = wording_language(persona.locale)
+    if kind == "query":
+        # Nothing to ask where nothing was typed.
+        wanted = [*texts, None] if query is not None and texts else []
+        likelihoods: list[Request] = [
+            LikelihoodRequest(*prompts.typed(persona.locale, text, query)) for text in wanted
+        ]
+        shown_alone = tuple((index,) for index in range(len(wanted) - 1))
+        orders = (*shown_alone, ()) if wanted else ()
+        return ScoringCall(likelihoods, orders, len(texts), kind, language)
     if kind == "item":
         questions, options = prompts.choices(persona, query, texts)
-        requests = [ChoiceRequest(question, options) for question in questions]
+        requests: list[Request] = [ChoiceRequest(question, options) for question in questions]
         orders = tuple((index,) for index in range(len(texts)))
         return ScoringCall(requests, orders, len(texts), kind, language)
     requests, shown = [], []
@@ -158,6 +183,8 @@ def read_labels(
     call: ScoringCall, answers: Sequence[Answer], correction: Correction | None
 ) -> list[Floats]:
     """Corrected log-odds of each request's items, in the order shown; nan where unusable."""
+    if call.kind == "query":
+        return _read_likelihoods(answers)
     found = []
     for order, answer in zip(call.orders, answers, strict=True):
         values = np.full(len(order), np.nan)
@@ -168,6 +195,19 @@ def read_labels(
                 values = values - correction.of(call.language, len(order))
         found.append(values)
     return found
+
+
+def _read_likelihoods(answers: Sequence[Answer]) -> list[Floats]:
+    values = [
+        answer.log_probability
+        if isinstance(answer, LikelihoodAnswer) and answer.usable
+        else float("nan")
+        for answer in answers
+    ]
+    # The last one is the query's own likelihood, whatever is looked for.
+    return [np.array([value - values[-1]]) for value in values[:-1]] + [
+        np.zeros(0) for _ in values[-1:]
+    ]
 
 
 def read_scores(
@@ -184,11 +224,11 @@ def read_scores(
     usable = log_odds[known > 0]
     if not usable.size:
         attraction = float("nan")
-    elif call.kind == "slate":
+    elif call.kind != "item":
         attraction = float(logsumexp(usable) - np.log(usable.size))
     else:
         attraction = float(usable.mean())
-    unusable = sum(not np.isfinite(values).any() for values in labels)
+    unusable = sum(bool(values.size) and not np.isfinite(values).any() for values in labels)
     return SlateScores(log_odds, attraction, unusable)
 
 
@@ -210,8 +250,11 @@ def measure_correction(
     sizes:
         Numbers of items of the slates to come. Not used by the ``item`` way.
     kind:
-        The way of asking.
+        The way of asking. Query likelihood is compared with what is typed anyway: it has nothing to
+        correct.
     """
+    if kind == "query":
+        return Correction(kind=kind)
     counts = sorted(
         {
             len(block)

@@ -169,7 +169,7 @@ def _fit(
 ) -> ShopFit:
     limits = QueryLimits.from_log(log, until=settings.until)
     if settings.behaviour == "prior":
-        scoring: ScoringKind = "slate" if settings.scoring == "slate" else "item"
+        scoring: ScoringKind = "item" if settings.scoring == "auto" else settings.scoring
         return _browsing(ShopFit(language=language, limits=limits, scoring=scoring), settings)
     calibration = calibrate(
         log,

@@ -46,10 +46,11 @@ class SimulationSettings(BaseModel):
     search: str = Field("bm25", description="Search engine: bm25, dense, hybrid or a plug-in.")
     recommender: str = Field("popularity", description="What is shown to those who browse.")
     concurrency: int = Field(48, ge=1, description="Shoppers in the shop at the same time.")
-    scoring: Literal["auto", "item", "slate"] = Field(
+    scoring: Literal["auto", "item", "slate", "query"] = Field(
         "auto",
         description="How the model weighs a page: `item` asks about every item, `slate` about all "
-        "in one pass; `auto` takes the slate where real responses are told no worse by it.",
+        "in one pass, `query` how likely the query is typed for each item; `auto` takes the one "
+        "that tells real responses best, and of equal ones the slate.",
     )
     query_examples: int | None = Field(
         None,

@@ -9,7 +9,8 @@ from footfall.errors import EngineError, SettingError
 from footfall.simulator.engines.protocol import (
     Answer,
     ChoiceAnswer,
-    ChoiceRequest,
+    LikelihoodAnswer,
+    LikelihoodRequest,
     Request,
     TextAnswer,
     TextRequest,
@@ -22,6 +23,7 @@ __all__ = [
     "following_tokens",
     "in_form",
     "is_repeatable",
+    "likelihood_answer",
     "matching_log_probabilities",
     "one_line",
     "require_valid",
@@ -39,9 +41,16 @@ def require_valid(request: Request) -> None:
     Raises
     ------
     SettingError
-        For no options, an empty or a repeated option, fewer than one token, or a temperature
-        that is negative or not a number.
+        For no options, an empty or a repeated option, an empty continuation, fewer than one
+        token, or a temperature that is negative or not a number.
     """
+    if isinstance(request, LikelihoodRequest):
+        if not request.continuation:
+            raise SettingError(
+                "The continuation of a likelihood request is empty.",
+                hint="Give the text whose probability is wanted.",
+            )
+        return
     if isinstance(request, TextRequest):
         if request.max_tokens < 1:
             raise SettingError(
@@ -70,15 +79,19 @@ def require_valid(request: Request) -> None:
 
 def is_repeatable(request: Request) -> bool:
     """Whether asking again means the same answer: all but text drawn anew each time."""
-    return isinstance(request, ChoiceRequest) or request.temperature == 0 or bool(request.draw)
+    return not isinstance(request, TextRequest) or request.temperature == 0 or bool(request.draw)
 
 
 def in_form(request: Request, answer: Answer) -> Answer:
     """``answer`` if it has the form that ``request`` asks for, else one that is not usable.
 
-    An answer of the other kind, a text that is none, and log-probabilities of another number than
+    An answer of another kind, a text that is none, and log-probabilities of another number than
     the options or that are not finite say nothing that a shopper could use.
     """
+    if isinstance(request, LikelihoodRequest):
+        if isinstance(answer, LikelihoodAnswer) and math.isfinite(answer.log_probability):
+            return answer
+        return LikelihoodAnswer(0.0, answer.prompt_tokens, answer.output_tokens, usable=False)
     if isinstance(request, TextRequest):
         if isinstance(answer, TextAnswer) and isinstance(answer.text, str):
             return answer
@@ -161,6 +174,16 @@ def choice_answer(
     top = max(filled)
     total = top + math.log(math.fsum(math.exp(value - top) for value in filled))
     return ChoiceAnswer(tuple(value - total for value in filled), prompt_tokens, output_tokens)
+
+
+def likelihood_answer(
+    log_probabilities: Sequence[float | None], *, prompt_tokens: int, output_tokens: int
+) -> LikelihoodAnswer:
+    """The sum over the continuation's tokens; not ``usable`` where one of them is missing."""
+    known = [value for value in log_probabilities if value is not None and math.isfinite(value)]
+    if not known or len(known) < len(log_probabilities):
+        return LikelihoodAnswer(0.0, prompt_tokens, output_tokens, usable=False)
+    return LikelihoodAnswer(math.fsum(known), prompt_tokens, output_tokens)
 
 
 def unusable_choice(

@@ -26,6 +26,8 @@ from footfall.simulator.engines.choices import (
     choice_answer,
     closed_error,
     first_tokens,
+    following_tokens,
+    likelihood_answer,
     one_line,
     require_valid,
 )
@@ -35,6 +37,7 @@ from footfall.simulator.engines.protocol import (
     Answer,
     ChoiceRequest,
     EngineIdentity,
+    LikelihoodRequest,
     Request,
     TextAnswer,
     TextRequest,
@@ -152,11 +155,21 @@ class VllmEngine:
     def _prompt(self, request: Request) -> Any:
         from vllm.inputs import tokens_input
 
+        # vLLM reads a continuation as a part of the prompt, and writes one token in any case.
+        rest = self._continuation(request)
         answer_tokens = request.max_tokens if isinstance(request, TextRequest) else 1
-        room = max(1, self._settings.max_model_len - answer_tokens)
+        room = max(1, self._settings.max_model_len - answer_tokens - len(rest))
         ids = list(self._tokenizer.encode(request.prompt))[-room:]
         # A model has to read something: an empty prompt becomes a line break.
-        return tokens_input(prompt_token_ids=ids or list(self._tokenizer.encode("\n")))
+        ids = ids or list(self._tokenizer.encode("\n"))
+        return tokens_input(prompt_token_ids=ids + rest)
+
+    def _continuation(self, request: Request) -> list[int]:
+        """Token ids of a likelihood request's continuation, cut where nothing else would fit."""
+        if not isinstance(request, LikelihoodRequest):
+            return []
+        ids = following_tokens(self._encode, request.continuation)
+        return ids[: self._settings.max_model_len - 2]
 
     def _parameters(self, request: Request) -> Any:
         from vllm import SamplingParams
@@ -166,6 +179,10 @@ class VllmEngine:
                 max_tokens=min(request.max_tokens, self._settings.max_model_len - 1),
                 temperature=request.temperature,
                 stop=["\n"],
+            )
+        if isinstance(request, LikelihoodRequest):
+            return SamplingParams(
+                max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False
             )
         tokens = list(self._options(request))
         # Never `seed`: a seed of a request's own ends vLLM on a CPU where a prompt is read in
@@ -192,6 +209,14 @@ class VllmEngine:
         read, written = len(output.prompt_token_ids or ()), len(completion.token_ids)
         if isinstance(request, TextRequest):
             return TextAnswer(one_line(completion.text), read, written)
+        if isinstance(request, LikelihoodRequest):
+            rest = self._continuation(request)
+            told = (output.prompt_logprobs or [])[-len(rest) :] if rest else []
+            found = [
+                row[token].logprob if row and token in row else None
+                for row, token in zip(told, rest, strict=False)
+            ]
+            return likelihood_answer(found, prompt_tokens=read, output_tokens=written)
         given = completion.logprobs[0] if completion.logprobs else {}
         values = [
             given[token].logprob if token in given else None for token in self._options(request)

@@ -16,6 +16,8 @@ __all__ = [
     "ChoiceRequest",
     "Engine",
     "EngineIdentity",
+    "LikelihoodAnswer",
+    "LikelihoodRequest",
     "Request",
     "TextAnswer",
     "TextRequest",
@@ -50,6 +52,14 @@ class ChoiceRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class LikelihoodRequest:
+    """Log-probability of the whole ``continuation`` after ``prompt``."""
+
+    prompt: str
+    continuation: str
+
+
+@dataclass(frozen=True, slots=True)
 class TextAnswer:
     """The line without surrounding white space; it may be empty. Tokens are counts."""
 
@@ -72,8 +82,21 @@ class ChoiceAnswer:
     usable: bool = True
 
 
-Request: TypeAlias = TextRequest | ChoiceRequest
-Answer: TypeAlias = TextAnswer | ChoiceAnswer
+@dataclass(frozen=True, slots=True)
+class LikelihoodAnswer:
+    """Natural-log probability, summed over the continuation's tokens; at most 0.
+
+    Where it is not ``usable`` the engine gave none, and the value is 0.
+    """
+
+    log_probability: float
+    prompt_tokens: int
+    output_tokens: int
+    usable: bool = True
+
+
+Request: TypeAlias = TextRequest | ChoiceRequest | LikelihoodRequest
+Answer: TypeAlias = TextAnswer | ChoiceAnswer | LikelihoodAnswer
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ from footfall.simulator.engines.protocol import (
     ChoiceAnswer,
     ChoiceRequest,
     EngineIdentity,
+    LikelihoodAnswer,
+    LikelihoodRequest,
     Request,
     TextAnswer,
     TextRequest,
@@ -148,12 +150,16 @@ def _request_fields(request: Request) -> dict[str, Any]:
             "temperature": float(request.temperature),
             **({"draw": request.draw} if request.draw else {}),
         }
+    if isinstance(request, LikelihoodRequest):
+        return {"prompt": request.prompt, "continuation": request.continuation}
     return {"prompt": request.prompt, "options": list(request.options)}
 
 
 def _read_request(fields: dict[str, Any]) -> Request:
     if "options" in fields:
         return ChoiceRequest(fields["prompt"], tuple(fields["options"]))
+    if "continuation" in fields:
+        return LikelihoodRequest(fields["prompt"], fields["continuation"])
     return TextRequest(
         fields["prompt"], fields["max_tokens"], fields["temperature"], fields.get("draw", "")
     )
@@ -163,7 +169,11 @@ def _answer_fields(answer: Answer) -> dict[str, Any]:
     tokens = {"prompt_tokens": answer.prompt_tokens, "output_tokens": answer.output_tokens}
     if isinstance(answer, TextAnswer):
         return {"text": answer.text, **tokens}
-    fields = {"log_probabilities": list(answer.log_probabilities), **tokens}
+    fields: dict[str, Any] = (
+        {"log_probability": answer.log_probability, **tokens}
+        if isinstance(answer, LikelihoodAnswer)
+        else {"log_probabilities": list(answer.log_probabilities), **tokens}
+    )
     return fields if answer.usable else {**fields, "usable": False}
 
 
@@ -173,10 +183,13 @@ def _read_answer(request: Request, fields: dict[str, Any]) -> Answer:
         if not isinstance(fields["text"], str):
             raise TypeError("the text is no text")
         return TextAnswer(fields["text"], *counts)
+    usable = bool(fields.get("usable", True))
+    if isinstance(request, LikelihoodRequest):
+        return LikelihoodAnswer(float(fields["log_probability"]), *counts, usable=usable)
     values = tuple(float(value) for value in fields["log_probabilities"])
     if len(values) != len(request.options):
         raise ValueError(f"{len(values)} log-probabilities for {len(request.options)} options")
-    return ChoiceAnswer(values, *counts, usable=bool(fields.get("usable", True)))
+    return ChoiceAnswer(values, *counts, usable=usable)
 
 
 def _line(fields: dict[str, Any]) -> bytes:

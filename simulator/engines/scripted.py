@@ -17,6 +17,8 @@ from footfall.simulator.engines.protocol import (
     ChoiceAnswer,
     ChoiceRequest,
     EngineIdentity,
+    LikelihoodAnswer,
+    LikelihoodRequest,
     Request,
     TextAnswer,
     TextRequest,
@@ -38,7 +40,8 @@ class ScriptedEngine:
     A text is what the prompt's last filled line says after its label (for a prompt that ends in
     ``Looking for: dog food``, ``Query:`` it is "dog food"), at most ``max_tokens`` words long. A
     choice has log-odds spread like a logistic distribution, drawn from a hash of the seed, the
-    prompt and the option. Token counts are counts of words.
+    prompt and the option; so has a likelihood, around three nats a word. Token counts are counts of
+    words.
 
     Parameters
     ----------
@@ -86,6 +89,8 @@ class ScriptedEngine:
     def _answer(self, request: Request) -> Answer:
         if isinstance(request, TextRequest):
             return _text_answer(request)
+        if isinstance(request, LikelihoodRequest):
+            return self._likelihood_answer(request)
         return self._choice_answer(request)
 
     def _choice_answer(self, request: ChoiceRequest) -> ChoiceAnswer:
@@ -94,6 +99,12 @@ class ScriptedEngine:
             for option in request.options
         ]
         return choice_answer(scores, prompt_tokens=_count_words(request.prompt), output_tokens=1)
+
+    def _likelihood_answer(self, request: LikelihoodRequest) -> LikelihoodAnswer:
+        drawn = _log_odds(f"{self._seed}\n{request.prompt}\n{request.continuation}")
+        words = _count_words(request.continuation)
+        value = min(0.0, self._spread * drawn - 3.0 * max(words, 1))
+        return LikelihoodAnswer(value, _count_words(request.prompt) + words, 1)
 
 
 def _log_odds(text: str) -> float:

@@ -11,6 +11,8 @@ from footfall.simulator.engines.choices import (
     choice_answer,
     closed_error,
     first_tokens,
+    following_tokens,
+    likelihood_answer,
     matching_log_probabilities,
     one_line,
     require_valid,
@@ -20,6 +22,8 @@ from footfall.simulator.engines.protocol import (
     Answer,
     ChoiceRequest,
     EngineIdentity,
+    LikelihoodAnswer,
+    LikelihoodRequest,
     Request,
     TextAnswer,
     TextRequest,
@@ -33,6 +37,8 @@ __all__ = ["ServerEngine"]
 NONSENSE_LIMIT = 20
 #: Likely tokens asked of servers that cannot be asked for certain ones (OpenAI's own limit is 5).
 _TOP_TOKENS = 5
+#: Texts whose number of tokens is remembered.
+_LENGTHS_KEPT = 10_000
 
 
 class ServerEngine:
@@ -40,7 +46,9 @@ class ServerEngine:
 
     Of a vLLM server the exact log-probabilities of the options' first tokens are asked. Other
     servers tell the likeliest tokens only: an option that is not among them gets the smallest
-    value that is, and a choice without any option among them is uniform and not ``usable``.
+    value that is, and a choice without any option among them is uniform and not ``usable``. For the
+    likelihood of a text, the server has to repeat the prompt with its log-probabilities (``echo``);
+    one that does not gives answers that are not ``usable``.
     Requests to a server that is down or busy are repeated ``retries`` times, waiting longer each
     time. vLLM cuts a prompt that is too long at its start; other servers refuse it.
 
@@ -58,6 +66,7 @@ class ServerEngine:
         self._client = ServerClient(settings)
         self._waiting: dict[int, Request] = {}
         self._options: dict[tuple[str, ...], tuple[int, ...]] = {}
+        self._lengths: dict[str, int] = {}
         self._next_ticket = 0
         self._death: EngineError | None = None
         self._closed = False
@@ -131,6 +140,16 @@ class ServerEngine:
                 "stop": ["\n"],
                 "extra_body": extra,
             }
+        if isinstance(request, LikelihoodRequest):
+            self._length(request.continuation)
+            return {
+                "prompt": prompt + request.continuation,
+                "max_tokens": 0,
+                "temperature": 0.0,
+                "logprobs": 1,
+                "echo": True,
+                "extra_body": extra,
+            }
         tokens = self._first_tokens(request.options)
         if tokens is not None:
             extra |= {
@@ -147,6 +166,16 @@ class ServerEngine:
             "logprobs": _TOP_TOKENS if tokens is None else len(tokens),
             "extra_body": extra,
         }
+
+    def _length(self, continuation: str) -> int | None:
+        """Tokens of a continuation, where the server tells tokens at all."""
+        if not self._speaks_vllm:
+            return None
+        if continuation not in self._lengths:
+            if len(self._lengths) >= _LENGTHS_KEPT:
+                self._lengths.clear()
+            self._lengths[continuation] = len(following_tokens(self._encode, continuation))
+        return self._lengths[continuation]
 
     def _first_tokens(self, options: tuple[str, ...]) -> tuple[int, ...] | None:
         if not self._speaks_vllm:
@@ -179,6 +208,8 @@ class ServerEngine:
                 raise self._death from None
             if isinstance(request, TextRequest):
                 return TextAnswer("", 0, 0)
+            if isinstance(request, LikelihoodRequest):
+                return LikelihoodAnswer(0.0, 0, 0, usable=False)
             return unusable_choice(len(request.options))
         self._good_answers += 1
         return answer
@@ -190,9 +221,26 @@ class ServerEngine:
         written = int(usage.get("completion_tokens") or 0)
         if isinstance(request, TextRequest):
             return TextAnswer(one_line(_text(choice["text"])), read, written)
+        if isinstance(request, LikelihoodRequest):
+            values = self._continuation_values(request, choice)
+            return likelihood_answer(values, prompt_tokens=read, output_tokens=written)
         top = choice["logprobs"]["top_logprobs"][0]
         values = self._option_values(request, {str(key): float(top[key]) for key in top})
         return choice_answer(values, prompt_tokens=read, output_tokens=written)
+
+    def _continuation_values(
+        self, request: LikelihoodRequest, choice: dict[str, Any]
+    ) -> list[float | None]:
+        """Log-probabilities of the last tokens of the repeated prompt."""
+        values = [None if v is None else float(v) for v in choice["logprobs"]["token_logprobs"]]
+        length = self._length(request.continuation)
+        if length is not None:
+            return values[-length:]
+        # Tokens that end behind the place where the continuation begins.
+        offsets = [int(offset) for offset in choice["logprobs"]["text_offset"]]
+        begins = offsets[0] + len(_text(choice["text"])) - len(request.continuation)
+        ends = [*offsets[1:], begins + len(request.continuation)]
+        return [value for value, end in zip(values, ends, strict=True) if end > begins]
 
     def _option_values(self, request: ChoiceRequest, top: dict[str, float]) -> list[float | None]:
         tokens = self._first_tokens(request.options)

@@ -17,6 +17,8 @@ from footfall.simulator.engines import (
     ChoiceRequest,
     Engine,
     EngineSettings,
+    LikelihoodAnswer,
+    LikelihoodRequest,
     RecordingEngine,
     Request,
     ScriptedEngine,
@@ -36,13 +38,21 @@ TEXTS: list[Request] = [
     TextRequest(f"Looking for: pizza\nQuery: pizza\nLooking for: {wanted}\nQuery:", 8)
     for wanted in ("dog food", "white bread", "tea")
 ]
+LIKELIHOODS: list[Request] = [
+    LikelihoodRequest(f"Looking for: pizza\nQuery: pizza\nLooking for: {wanted}\nQuery:", typed)
+    for wanted in ("dog food", "white bread")
+    for typed in (" dog food\n", " white bread\n")
+]
 CHINESE: list[Request] = [
+    LikelihoodRequest("想找: 狗粮\n搜索词: 狗粮\n想找: 白面包\n搜索词:", "白面包\n"),
     ChoiceRequest("商品是否适合这位顾客？回答是或否。\n商品: 面包\n适合：", ("是", "否")),
     TextRequest("想找: 狗粮\n搜索词: 狗粮\n想找: 白面包\n搜索词:", 8),
 ]
 ODD: list[Request] = [
     ChoiceRequest("", YES_NO),
     TextRequest("", 1),
+    LikelihoodRequest("", " bread"),
+    LikelihoodRequest("🛒 \x85 \u2028 emoji and odd line ends:", "🛒🥖"),
     TextRequest("One\nTwo\nThree\n", 8, 0.0),
     ChoiceRequest("One option:", (" only",)),
     ChoiceRequest("Many:", (" red", " green", " blue", " black", " white", " pink", " gold")),
@@ -51,9 +61,10 @@ ODD: list[Request] = [
 LONG: list[Request] = [
     ChoiceRequest("word " * 3000 + "Is it food?", YES_NO),
     TextRequest("word " * 3000 + "\nQuery:", 4),
+    LikelihoodRequest("word " * 3000 + "\nQuery:", " bread and butter\n"),
 ]
 REPEATED: list[Request] = [CHOICES[0], TEXTS[0], CHOICES[0], TEXTS[0], TEXTS[0]]
-EVERYTHING = CHOICES + TEXTS + CHINESE + ODD + LONG + REPEATED
+EVERYTHING = CHOICES + TEXTS + LIKELIHOODS + CHINESE + ODD + LONG + REPEATED
 
 
 def _recording(folder: Path) -> Path:
@@ -137,19 +148,19 @@ def test_tickets_rise_and_each_is_answered_once(engine: Engine) -> None:
 
 def test_requests_join_those_in_work(engine: Engine) -> None:
     kinds: dict[int, type] = {}
-    waiting = list(CHOICES + TEXTS)
+    waiting = list(CHOICES + TEXTS + LIKELIHOODS)
+    forms = {TextRequest: TextAnswer, ChoiceRequest: ChoiceAnswer}
     random.Random(1).shuffle(waiting)
     got: dict[int, Any] = {}
     while waiting or len(got) < len(kinds):
         for request in waiting[:2]:
-            is_text = isinstance(request, TextRequest)
-            kinds[engine.submit(request)] = TextAnswer if is_text else ChoiceAnswer
+            kinds[engine.submit(request)] = forms.get(type(request), LikelihoodAnswer)
         del waiting[:2]
         got.update(engine.collect())
     assert {ticket: type(answer) for ticket, answer in got.items()} == kinds
 
 
-@pytest.mark.parametrize("request_", CHOICES + CHINESE + ODD + LONG)
+@pytest.mark.parametrize("request_", CHOICES + LIKELIHOODS + CHINESE + ODD + LONG)
 def test_answers_are_in_form(engine: Engine, request_: Request) -> None:
     (answer,) = ask(engine, [request_])
     assert answer.prompt_tokens >= 0
@@ -160,6 +171,10 @@ def test_answers_are_in_form(engine: Engine, request_: Request) -> None:
         assert len(answer.log_probabilities) == len(request_.options)
         assert all(value <= 1e-9 for value in answer.log_probabilities)
         assert math.fsum(math.exp(value) for value in answer.log_probabilities) == pytest.approx(1)
+    elif isinstance(request_, LikelihoodRequest):
+        assert isinstance(answer, LikelihoodAnswer)
+        assert answer.usable
+        assert answer.log_probability <= 0
     else:
         assert isinstance(answer, TextAnswer)
         assert answer.text == answer.text.strip()
@@ -180,6 +195,20 @@ def test_answers_belong_to_their_requests(engine: Engine) -> None:
         assert first.log_probabilities == pytest.approx(third.log_probabilities, abs=0.01)
     # They are different questions, and get different answers.
     assert len({answer.log_probabilities for answer in together}) == len(CHOICES)  # type: ignore[union-attr]
+
+
+def test_likelihoods_are_those_of_their_own_text(engine: Engine) -> None:
+    together = ask(engine, LIKELIHOODS)
+    backwards = list(reversed(ask(engine, list(reversed(LIKELIHOODS)))))
+    values = [answer.log_probability for answer in together]  # type: ignore[union-attr]
+    again = [answer.log_probability for answer in backwards]  # type: ignore[union-attr]
+    assert values == pytest.approx(again, abs=0.05)
+    assert len(set(values)) == len(values)
+    if engine.identity.kind in {"vllm", "server"}:
+        # Who looks for dog food types "dog food" rather than somebody who wants bread.
+        dog, other, wrong, bread = values
+        assert dog > wrong + 1
+        assert bread > other + 1
 
 
 def test_order_of_the_options_is_the_order_of_the_answers(engine: Engine) -> None:
@@ -208,6 +237,7 @@ def test_identical_requests_are_each_answered(engine: Engine) -> None:
         (ChoiceRequest("p", ()), "no options"),
         (ChoiceRequest("p", (" a", "")), "empty"),
         (ChoiceRequest("p", (" a", " a")), "repeated"),
+        (LikelihoodRequest("p", ""), "continuation"),
         (TextRequest("p", 0), "max_tokens"),
         (TextRequest("p", 4, -0.1), "temperature"),
         (TextRequest("p", 4, math.nan), "temperature"),

@@ -24,6 +24,8 @@ from footfall.simulator.engines import (
     ChoiceRequest,
     Engine,
     EngineSettings,
+    LikelihoodAnswer,
+    LikelihoodRequest,
     TextAnswer,
     TextRequest,
     ask,
@@ -96,6 +98,28 @@ def test_choices_are_those_of_the_model_itself(engine: Engine, bundled_model: st
     for answer, values in zip(answers, expected, strict=True):
         assert isinstance(answer, ChoiceAnswer)
         assert answer.log_probabilities == pytest.approx(values, abs=0.02)
+
+
+def test_likelihoods_are_those_of_the_model_itself(engine: Engine, bundled_model: str) -> None:
+    torch = pytest.importorskip("torch")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    cases = [("Looking for: rice\nQuery:", " white rice\n"), ("想找: 面包\n搜索词:", "面包\n")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tokenizer = AutoTokenizer.from_pretrained(bundled_model)
+        model = AutoModelForCausalLM.from_pretrained(bundled_model, dtype=torch.float32)
+    expected = []
+    for prompt, continuation in cases:
+        start, rest = tokenizer.encode(prompt), tokenizer.encode(continuation)
+        with torch.no_grad():
+            logits = model(torch.tensor([start + rest])).logits[0, len(start) - 1 : -1]
+        values = torch.log_softmax(logits, dim=-1)[range(len(rest)), rest]
+        expected.append(float(values.sum()))
+    answers = ask(engine, [LikelihoodRequest(*case) for case in cases] * 2)
+    for answer, value in zip(answers, expected * 2, strict=True):
+        assert isinstance(answer, LikelihoodAnswer)
+        assert answer.log_probability == pytest.approx(value, abs=0.05)
 
 
 def test_text_continues_the_prompt(engine: Engine) -> None:

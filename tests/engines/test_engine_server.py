@@ -23,6 +23,8 @@ from footfall.simulator.engines import (
     ChoiceRequest,
     Engine,
     EngineSettings,
+    LikelihoodAnswer,
+    LikelihoodRequest,
     TextAnswer,
     TextRequest,
     ask,
@@ -87,6 +89,37 @@ def test_a_plain_server_is_asked_in_plain_terms(small_server: Start) -> None:
         "temperature": 0.5,
         "stop": ["\n"],
     }
+
+
+def test_the_likelihood_of_a_text_is_that_of_the_repeated_prompts_end(small_server: Start) -> None:
+    def reply(body: dict[str, Any]) -> tuple[int, str, str]:
+        text = body["prompt"]
+        assert (body["echo"], body["max_tokens"]) == (True, 0)
+        if "silent" in text:
+            return 200, JSON, json.dumps({"choices": [{"text": ""}]})
+        # A token every four signs, each with the log-probability of its place.
+        offsets = list(range(0, len(text), 4))
+        values = [None, *(-float(place) for place in range(1, len(offsets)))]
+        told = {"text_offset": offsets, "token_logprobs": values}
+        return 200, JSON, json.dumps({"choices": [{"text": text, "logprobs": told}]})
+
+    engine = _open(small_server(_completions(reply)).address)
+    answers = ask(
+        engine,
+        [
+            LikelihoodRequest("12345678", "abcdefgh"),
+            LikelihoodRequest("123456", "78abcdefgh"),
+            LikelihoodRequest("", "abc"),
+            LikelihoodRequest("silent", "abc"),
+        ],
+    )
+    assert answers[0] == LikelihoodAnswer(-5.0, 0, 0)
+    # A token that the continuation begins in counts as its own.
+    assert answers[1] == LikelihoodAnswer(-6.0, 0, 0)
+    # Of the very first token no server tells a probability.
+    assert answers[2] == LikelihoodAnswer(0.0, 0, 0, usable=False)
+    assert answers[3] == LikelihoodAnswer(0.0, 0, 0, usable=False)
+    engine.close()
 
 
 def test_a_vllm_server_is_asked_for_the_options_tokens(small_server: Start) -> None:

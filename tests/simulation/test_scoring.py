@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from footfall.personas.persona import Persona
 from footfall.simulator.engines.choices import choice_answer, unusable_choice
-from footfall.simulator.engines.protocol import ask
+from footfall.simulator.engines.protocol import LikelihoodAnswer, LikelihoodRequest, ask
 from footfall.simulator.engines.scripted import ScriptedEngine
 from footfall.simulator.prompts import PromptBook
 from footfall.simulator.scoring import (
@@ -92,6 +92,57 @@ def test_no_items_ask_nothing():
         found = scores(Biased(), [], kind)
         assert found.log_odds.shape == (0,)
         assert math.isnan(found.attraction)
+
+
+class Typist(ScriptedEngine):
+    """Whoever looks for an item types the query with log-odds of the item's worth."""
+
+    def _likelihood_answer(self, request):
+        wanted = [line for line in request.prompt.splitlines() if line.startswith("Looking for: ")]
+        worth = float(wanted[0].split()[-1]) if wanted else 0.0
+        return LikelihoodAnswer(worth - 30.0, 1, 1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(-9, 9), min_size=1, max_size=45))
+def test_query_likelihood_is_told_against_a_shopper_of_whom_nothing_is_known(worths):
+    found = scores(Typist(), [f"item {worth}" for worth in worths], "query")
+    np.testing.assert_allclose(found.log_odds, worths, atol=1e-9)
+    odds = np.exp(np.asarray(worths, float))
+    assert found.attraction == pytest.approx(float(np.log(odds.mean())))
+    assert found.unusable == 0
+
+
+def test_query_likelihood_is_the_same_question_for_everybody():
+    other = Persona(persona_id="q", history=("milk",), interests={"food": 1.0})
+    calls = [
+        ask_scores(PromptBook(), who, "tea", ["a", "b"], "query", np.random.default_rng(0))
+        for who in (SHOPPER, other)
+    ]
+    assert calls[0].requests == calls[1].requests
+    assert len(calls[0].requests) == 3
+    assert all(isinstance(request, LikelihoodRequest) for request in calls[0].requests)
+    assert calls[0].requests[0].continuation == " tea\n"
+    assert "Looking for: a\n" in calls[0].requests[0].prompt
+    assert "Looking for" not in calls[0].requests[-1].prompt.split("\n", 1)[1]
+
+
+def test_who_browses_has_no_query_likelihood():
+    call = ask_scores(PromptBook(), SHOPPER, None, ["a", "b"], "query", np.random.default_rng(0))
+    assert call.requests == []
+    found = read_scores(call, [], None)
+    assert np.isnan(found.log_odds).all()
+    assert (found.log_odds.shape, found.unusable) == ((2,), 0)
+    assert math.isnan(found.attraction)
+
+
+def test_without_the_querys_own_likelihood_nothing_is_known():
+    call = ask_scores(PromptBook(), SHOPPER, "tea", ["a", "b"], "query", np.random.default_rng(0))
+    good, bad = LikelihoodAnswer(-3.0, 1, 1), LikelihoodAnswer(0.0, 1, 1, usable=False)
+    assert read_scores(call, [good, bad, good], None).unusable == 1
+    nothing = read_scores(call, [good, good, bad], None)
+    assert np.isnan(nothing.log_odds).all()
+    assert nothing.unusable == 2
 
 
 def test_attraction_is_the_mean_odds_whatever_the_length():
