@@ -141,10 +141,11 @@ class ServerEngine:
                 "extra_body": extra,
             }
         if isinstance(request, LikelihoodRequest):
-            self._length(request.continuation)
+            known = self._length(request.continuation) is not None
             return {
                 "prompt": prompt + request.continuation,
-                "max_tokens": 0,
+                # vLLM leaves no room for the token that it writes in any case, unless asked for.
+                "max_tokens": int(known),
                 "temperature": 0.0,
                 "logprobs": 1,
                 "echo": True,
@@ -235,7 +236,7 @@ class ServerEngine:
         values = [None if v is None else float(v) for v in choice["logprobs"]["token_logprobs"]]
         length = self._length(request.continuation)
         if length is not None:
-            return values[-length:]
+            return values[-length - 1 : -1]  # the last one was written, not read
         # Tokens that end behind the place where the continuation begins.
         offsets = [int(offset) for offset in choice["logprobs"]["text_offset"]]
         begins = offsets[0] + len(_text(choice["text"])) - len(request.continuation)
