@@ -7,20 +7,20 @@ such that needs are spread over the categories as the real responses are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 import numpy as np
 
 from footfall.personas.persona import Persona
-from footfall.simulator.behaviour import Floats
+from footfall.simulator.behaviour import Floats, Rate
 from footfall.simulator.catalog import Catalog, utc_moment
 from footfall.simulator.log import Log
 from footfall.simulator.needs import NeedBook
 from footfall.simulator.rhythm import top_category
 
-__all__ = ["fit_demand"]
+__all__ = ["demand_deviation", "fit_demand"]
 
 #: Needs drawn to see how they are spread, and how often the factors are corrected.
 _DRAWS: Final = 1500
@@ -75,6 +75,17 @@ def fit_demand(
         wanted = real / real.sum() * drawn.sum()
         factors = np.clip(factors * (wanted + _ADDED) / (drawn + _ADDED), 1 / _LARGEST, _LARGEST)
     return dict(zip(tops, factors.tolist(), strict=True))
+
+
+def demand_deviation(demand: Mapping[str, float]) -> Rate:
+    """How far the factors lie apart, in log units."""
+    if not demand:
+        return Rate(value=0.0, note="too few responses in the log: needed as taken")
+    return Rate(
+        value=float(np.std(np.log(list(demand.values())))),
+        source="fitted",
+        note=f"needs of {len(demand):,} categories meet the mix of real responses",
+    )
 
 
 def _drawn(

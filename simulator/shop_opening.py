@@ -18,7 +18,7 @@ from footfall.simulator.arrivals import Arrivals
 from footfall.simulator.behaviour import Behaviour, Rate
 from footfall.simulator.calibration import calibrate
 from footfall.simulator.catalog import Catalog
-from footfall.simulator.demand import fit_demand
+from footfall.simulator.demand import demand_deviation, fit_demand
 from footfall.simulator.engines.protocol import Engine
 from footfall.simulator.language import Language, catalog_language
 from footfall.simulator.log import Log
@@ -74,6 +74,9 @@ class ShopFit(BaseModel):
             "interest drift: weight of the last visit": rhythm.drift,
             "seasonality: standard deviation of the months' factors": rhythm.season_deviation,
             "fatigue: log-odds per log(1 + earlier showings in vain)": rhythm.fatigue,
+            "demand: standard deviation of the logarithm of the categories' factors": (
+                demand_deviation(self.demand)
+            ),
             "typing slips: share of queries": self.slips.rate,
             "typing slips: of them, rare words spelt right at most": self.slips.false_share,
         } | {f"second query of a visit, {name}": rate for name, rate in self.reformulations}

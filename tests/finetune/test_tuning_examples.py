@@ -183,6 +183,19 @@ def test_some_reconstructed_slates_lack_the_answer(clicks) -> None:
     assert all(slate.chosen is not None for slate in _slates(clicks, events, end=None))
 
 
+def test_one_item_that_was_shown_is_taken_or_left(empty) -> None:
+    for item in ("i0", "i1"):
+        empty.item(item, f"item {item}", "games")
+    empty.user("u")
+    empty.slate("taken", "u", 1, {"i0": True}, label="clicked")
+    empty.slate("left", "u", 2, {"i1": False}, label="clicked")
+    events = _events(empty.log, end=None)
+    rng = np.random.default_rng(0)
+    taken, left = make_slates(events, Catalog.from_log(empty.log), None, rng)
+    assert (taken.item_ids, taken.chosen) == (("i0",), 0)
+    assert (left.item_ids, left.chosen) == (("i1",), None)
+
+
 def test_logged_slates_stay_as_shown_and_large_ones_keep_the_answer(empty) -> None:
     ids = [f"i{number}" for number in range(30)]
     for item in ids:
