@@ -89,7 +89,7 @@ def in_form(request: Request, answer: Answer) -> Answer:
     the options or that are not finite say nothing that a shopper could use.
     """
     if isinstance(request, LikelihoodRequest):
-        if isinstance(answer, LikelihoodAnswer) and math.isfinite(answer.log_probability):
+        if isinstance(answer, LikelihoodAnswer) and -math.inf < answer.log_probability <= 0.0:
             return answer
         return LikelihoodAnswer(0.0, answer.prompt_tokens, answer.output_tokens, usable=False)
     if isinstance(request, TextRequest):

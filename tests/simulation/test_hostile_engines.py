@@ -16,6 +16,8 @@ from footfall.errors import EngineAnswerError, EngineUnavailableError
 from footfall.simulator.engines.protocol import (
     ChoiceAnswer,
     EngineIdentity,
+    LikelihoodAnswer,
+    LikelihoodRequest,
     TextAnswer,
     TextRequest,
 )
@@ -194,6 +196,15 @@ class Undecided(Hostile):
         self.chosen += 1
         if self.chosen % self.one_in:
             return answer
+        if isinstance(request, LikelihoodRequest):
+            values = (float("nan"), float("-inf"), 0.5)
+            bad = [
+                LikelihoodAnswer(-3.0, 1, 1, usable=False),
+                *(LikelihoodAnswer(value, 1, 1) for value in values),
+                ChoiceAnswer((-0.7, -0.7), 1, 1),
+                TextAnswer("Maybe", 1, 1),
+            ]
+            return bad[self.chosen // self.one_in % len(bad)]
         size = len(request.options)
         bad = [
             ChoiceAnswer((-0.1,) * size, 1, 1, usable=False),
@@ -206,7 +217,7 @@ class Undecided(Hostile):
         return bad[self.chosen // self.one_in % len(bad)]
 
 
-@pytest.mark.parametrize("scoring", ["item", "slate"])
+@pytest.mark.parametrize("scoring", ["item", "slate", "query"])
 def test_some_choices_that_are_none_are_counted(shop_log, people, scoring):
     engine = Undecided(5)
     summary = Simulation(shop_log, people, engine, settings(scoring=scoring)).run()
@@ -218,7 +229,7 @@ def test_some_choices_that_are_none_are_counted(shop_log, people, scoring):
     assert any(score is not None for score in scores)
 
 
-@pytest.mark.parametrize("scoring", ["item", "slate"])
+@pytest.mark.parametrize("scoring", ["item", "slate", "query"])
 def test_only_choices_that_are_none_are_told(shop_log, people, scoring):
     simulation = Simulation(
         shop_log,
@@ -231,7 +242,7 @@ def test_only_choices_that_are_none_are_told(shop_log, people, scoring):
     assert kept_sessions(shop_log, simulation.run_id) > 0
 
 
-@pytest.mark.parametrize("scoring", ["item", "slate"])
+@pytest.mark.parametrize("scoring", ["item", "slate", "query"])
 def test_unusable_choices_do_not_stop_the_fit(shop_log, people, scoring):
     summary = Simulation(
         shop_log,
@@ -414,7 +425,7 @@ class SoldOut(Vanished):
         return [f"gone-{number}" for number in range(offset, offset + limit)]
 
 
-@pytest.mark.parametrize("scoring", ["item", "slate"])
+@pytest.mark.parametrize("scoring", ["item", "slate", "query"])
 def test_items_that_vanished_are_not_shown_and_counted(shop_log, people, scoring):
     name = f"{__name__}:Vanished"
     summary = Simulation(
