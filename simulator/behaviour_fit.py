@@ -120,8 +120,7 @@ class BehaviourFitter:
         sessions = self._sessions
         behaviour = Behaviour(
             look=self._look,
-            intercept=fit.rate("intercept", notes["intercept"]),
-            **{f"on_{name}": fit.rate(name, notes[name]) for name in COVARIATES},
+            **_curve(fit, notes, keeps_responses_only=bool((data.response > 0).all())),
             attraction_mean=mean,
             attraction_spread=spread,
             cart_after_click=cart,
@@ -134,6 +133,17 @@ class BehaviourFitter:
             new_need=sessions.new_need,
         )
         return BehaviourFit(behaviour, fit)
+
+
+def _curve(fit: ClickFit, notes: dict[str, str], *, keeps_responses_only: bool) -> dict[str, Rate]:
+    """The click curve's numbers; priors where the log keeps no impression without a response."""
+    if not keeps_responses_only:
+        weights = {f"on_{name}": fit.rate(name, notes[name]) for name in COVARIATES}
+        return {"intercept": fit.rate("intercept", notes["intercept"]), **weights}
+    prior = Behaviour()
+    note = "assumed: the log keeps no impression without a response"
+    names = ("intercept", *(f"on_{name}" for name in COVARIATES))
+    return {name: getattr(prior, name).model_copy(update={"note": note}) for name in names}
 
 
 def _fit_conversion(counts: dict[str, int], prior: Behaviour) -> tuple[Rate, Rate]:

@@ -125,7 +125,7 @@ def calibrate(
     scoring:
         How the engine is asked about a slate. ``auto`` asks in all ways (by query likelihood where
         real slates have queries) and takes one pass a slate where that tells the real responses no
-        worse.
+        worse. Where the log keeps no impression without a response, it asks by query likelihood.
     page_size:
         Items on a simulated page.
     locales:
@@ -158,7 +158,10 @@ def calibrate(
     scored = chosen[:scored_slates]
     kinds: tuple[ScoringKind, ...] = ("slate", "item") if scoring == "auto" else (scoring,)
     if scoring == "auto" and any(slate.query is not None for slate in scored):
-        kinds = (*kinds, "query")
+        # Where every impression has a response, nothing tells the ways apart: the one that small
+        # models do best is taken.
+        alike = all(all(slate.responses) for slate in chosen)
+        kinds = ("query",) if alike else (*kinds, "query")
     if not scored:
         return _announced(Calibration(fit({}).behaviour, kinds[0], appeal=appeal))
     corrections = {

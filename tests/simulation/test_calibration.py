@@ -223,6 +223,19 @@ def test_query_likelihood_is_taken_where_it_tells_most(log):
     assert "by the query" in found.comparison.line()
 
 
+def test_a_log_of_responses_only_keeps_the_prior_curve_and_asks_by_the_query(log):
+    wanted_shop(log)
+    log.execute("DELETE FROM impressions WHERE NOT clicked")
+    found = fitted(log, Types())
+    assert (found.scoring, found.comparison) == ("query", None)
+    curve = found.behaviour
+    assert curve.intercept.value == Behaviour().intercept.value
+    assert curve.on_preference.value == Behaviour().on_preference.value > 0
+    assert "keeps no impression without a response" in curve.intercept.note
+    log.execute("UPDATE searches SET query = NULL")
+    assert fitted(log, Types()).scoring in {"slate", "item"}
+
+
 def test_query_likelihood_is_not_asked_where_nothing_was_typed(log):
     wanted_shop(log)
     log.execute("UPDATE searches SET query = NULL")
