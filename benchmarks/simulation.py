@@ -1,12 +1,12 @@
 """Sessions per minute, and the simulation's share of what plain vLLM reaches on its prompts.
 
 The simulation runs on a log of Complete Journey with the bundled model, once with a question per
-item and once with a question per page; every request that reaches the engine is kept. Then the
-same prompts go to ``vllm.LLM.generate`` in one call, in the same process, on the same loaded model,
-with an emptied prefix cache. Run it with::
+item, once with a question per page and once by query likelihood; every request that reaches the
+engine is kept. Then the same prompts go to ``vllm.LLM.generate`` in one call, in the same process,
+on the same loaded model, with an emptied prefix cache. Run it with::
 
     python benchmarks/simulation.py [--log shop.duckdb] [--sessions 100] [--runs 3]
-        [--scoring item slate] [--json simulation.json]
+        [--scoring item slate query] [--json simulation.json]
 """
 
 from __future__ import annotations
@@ -121,7 +121,10 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=100)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument(
-        "--scoring", nargs="+", choices=("item", "slate"), default=("item", "slate")
+        "--scoring",
+        nargs="+",
+        choices=("item", "slate", "query"),
+        default=("item", "slate", "query"),
     )
     parser.add_argument("--json", type=Path, help="Write the figures to this file too.")
     options = parser.parse_args()

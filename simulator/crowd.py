@@ -131,7 +131,7 @@ class Crowd:
         memory = Memory(self.personas[itinerary.shopper], self.shop.catalog, self.shop.rhythm)
         for before in past:
             memory.remember(before)
-        rng = np.random.default_rng([self.seed, 3, itinerary.shopper])
+        rng = np.random.default_rng([self.seed, 3, itinerary.shopper + 1])
         return _Shopper(itinerary, memory, iter(itinerary.visits), rng.normal())
 
     def _go_on(

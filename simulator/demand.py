@@ -80,7 +80,7 @@ def fit_demand(
 def demand_deviation(demand: Mapping[str, float]) -> Rate:
     """How far the factors lie apart, in log units."""
     if not demand:
-        return Rate(value=0.0, note="too few responses in the log: needed as taken")
+        return Rate(value=0.0, note="not fitted: needed as taken")
     return Rate(
         value=float(np.std(np.log(list(demand.values())))),
         source="fitted",

@@ -1,9 +1,10 @@
 """How often and how unevenly visits respond: fitted so that sessions do as the log's do.
 
-Three moments of the responses of a session (mean, share of sessions with one, variance) are met by
-as many numbers: the shift of the click curve, the spread of intent, and, where the log cannot tell
-it from its pages, the chance of leaving after a purchase. A fourth, how far the sessions of one
-shopper go together, says how much of the spread is the shopper's.
+The mean of a session's responses is met by the shift of the click curve, the share of sessions with
+one by the spread of intent, and how far the sessions of one shopper go together by the shopper's
+share of that spread. Where the log cannot tell the chance of leaving after a purchase from its
+pages, it comes nearest to two further moments: how the responses vary, and how many categories they
+are spread over, because who stays has other needs.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from scipy.optimize import brentq
+import numpy as np
+from scipy.optimize import brentq, minimize_scalar
 
 from footfall.simulator.expected_sessions import ExpectedSessions
 from footfall.simulator.response_target import ResponseTarget
@@ -21,9 +23,10 @@ __all__ = ["WIDEST_SHIFT", "WIDEST_SPREAD", "IntentFit", "solve_intent", "solve_
 #: Shift and spread are looked for between these log-odds.
 WIDEST_SHIFT: Final = 6.0
 WIDEST_SPREAD: Final = 4.0
-#: Steps away from the prior in which the chance of leaving is looked for, and its bounds.
-_STEP: Final = 0.1
+#: The chance of leaving is looked for between these, first at so many places.
 _LEAST_LEAVING, _MOST_LEAVING = 0.05, 0.95
+_GRID: Final = 10
+_FLAT: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,7 @@ def solve_intent(
 ) -> IntentFit:
     """Shift, spread and leaving at which the expected moments are the target's.
 
-    Where there are none, the nearest are taken. Of several chances of leaving that meet the
-    variance, that next to the prior is taken.
+    Where there are none, the nearest are taken.
 
     Parameters
     ----------
@@ -63,31 +65,28 @@ def solve_intent(
     if prior.source == "fitted" or target.variance is None or target.response != "purchased":
         return _at(tried, target, prior.value)
 
-    def excess(rate: float) -> float:
-        fit = _at(tried, target, rate)
-        mean, _, square = tried.leaving_after_purchase(rate).moments(fit.shift, fit.spread)
-        return square - mean**2 - (target.variance or 0.0)
+    def distance(rate: float) -> float:
+        return _distance(tried.leaving_after_purchase(rate), target, _at(tried, target, rate))
 
-    tried_out = {prior.value: excess(prior.value)}
-    low = high = prior.value
-    while low > _LEAST_LEAVING or high < _MOST_LEAVING:
-        steps = ((low, max(low - _STEP, _LEAST_LEAVING)), (high, min(high + _STEP, _MOST_LEAVING)))
-        for last, rate in steps:
-            if rate == last:
-                continue
-            tried_out[rate] = excess(rate)
-            if tried_out[rate] * tried_out[last] > 0:
-                continue
-            root = float(brentq(excess, min(rate, last), max(rate, last), xtol=1e-3))
-            fit = _at(tried, target, root)
-            # With the spread at its bound the share of sessions with a response is not met.
-            if fit.spread < WIDEST_SPREAD:
-                return replace(fit, fits_leaving=True)
-        low, high = (rate for _, rate in steps)
-    nearest = min(
-        tried_out, key=lambda rate: (_at_bound(tried, target, rate), abs(tried_out[rate]))
+    grid = np.linspace(_LEAST_LEAVING, _MOST_LEAVING, _GRID)
+    found_at = [distance(float(rate)) for rate in grid]
+    if np.ptp(found_at) < _FLAT:  # nothing tells: sessions of one page, say
+        return _at(tried, target, prior.value)
+    best = int(np.argmin(found_at))
+    near = (grid[max(best - 1, 0)], grid[min(best + 1, _GRID - 1)])
+    found = minimize_scalar(distance, bounds=near, method="bounded", options={"xatol": 5e-3})
+    return replace(_at(tried, target, float(found.x)), fits_leaving=True)
+
+
+def _distance(tried: ExpectedSessions, target: ResponseTarget, fit: IntentFit) -> float:
+    """Sum of the squared relative differences between expected and real moments."""
+    moments = tried.moments(fit.shift, fit.spread)
+    pairs = (
+        (moments.square - moments.mean**2, target.variance),
+        (moments.responding, target.responding),
+        (tried.categories(fit.shift, fit.spread), target.categories),
     )
-    return replace(_at(tried, target, nearest), fits_leaving=nearest != prior.value)
+    return float(sum((value / real - 1.0) ** 2 for value, real in pairs if real))
 
 
 def solve_of_shopper(tried: ExpectedSessions, fit: IntentFit, covariance: float) -> float:
@@ -97,15 +96,11 @@ def solve_of_shopper(tried: ExpectedSessions, fit: IntentFit, covariance: float)
     def excess(share: float) -> float:
         return tried.covariance(fit.shift, fit.spread, share) - covariance
 
-    if excess(0.0) >= 0:
+    if fit.spread == 0.0 or excess(0.0) >= 0:
         return 0.0
     if excess(1.0) <= 0:
         return 1.0
     return float(brentq(excess, 0.0, 1.0, xtol=1e-3))
-
-
-def _at_bound(tried: ExpectedSessions, target: ResponseTarget, leaving: float) -> bool:
-    return _at(tried, target, leaving).spread >= WIDEST_SPREAD
 
 
 def _at(tried: ExpectedSessions, target: ResponseTarget, leaving: float) -> IntentFit:
@@ -117,7 +112,7 @@ def _at(tried: ExpectedSessions, target: ResponseTarget, leaving: float) -> Inte
 
     def excess(spread: float) -> float:
         shift = _shift(tried, target.per_session, spread)
-        return tried.moments(shift, spread)[1] - responding
+        return tried.moments(shift, spread).responding - responding
 
     # Of sessions with one mean, the more they differ the more of them have no response.
     if excess(0.0) <= 0:
@@ -131,7 +126,7 @@ def _at(tried: ExpectedSessions, target: ResponseTarget, leaving: float) -> Inte
 
 def _shift(tried: ExpectedSessions, per_session: float, spread: float) -> float:
     def excess(shift: float) -> float:
-        return tried.moments(shift, spread)[0] - per_session
+        return tried.moments(shift, spread).mean - per_session
 
     if excess(-WIDEST_SHIFT) >= 0:
         return -WIDEST_SHIFT

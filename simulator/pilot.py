@@ -34,6 +34,8 @@ __all__ = ["Pilot", "run_pilot"]
 
 #: Parts of the sessions that are left out in turn for the standard errors.
 _PARTS = 5
+#: A moment that is met within this share of it is met.
+_CLOSE = 0.02
 
 
 class Pilot(BaseModel):
@@ -122,6 +124,7 @@ def _fit(
             [personas[each.shopper].patience / shop.mean_patience for each in chosen],
             shop.behaviour,
             target.response,
+            shop.catalog,
             most_pages=shop.most_pages,
         )
 
@@ -140,35 +143,57 @@ def _fit(
             value=float(_numbers(fit)[place]),
             standard_error=float(errors[place]),
             source="fitted",
-            note=f"meets {met} of {note}",
+            note=f"{met} of {note}",
         )
 
-    shift = rate(0, f"{target.per_session:.3g} {words} a session")
+    reached = tried.leaving_after_purchase(fit.leaving).moments(fit.shift, fit.spread)
+    shift = rate(
+        0,
+        f"{_met(reached.mean, target.per_session)} {target.per_session:.3g} {words} a session",
+    )
     spread = Rate(value=0.0, note="the log does not tell how sessions differ")
     if target.responding is not None:
-        spread = rate(1, f"{target.responding:.1%} of sessions with {words}")
+        how = _met(reached.responding, target.responding)
+        spread = rate(1, f"{how} a share of {target.responding:.3g} sessions with {words}")
     if fit.fits_leaving:
-        leaving = rate(2, f"a variance of {target.variance:.3g} between the {words} a session")
+        spread_over = ""
+        if target.categories is not None:
+            spread_over = f" and {target.categories:.3g} categories"
+        leaving = rate(
+            2, f"comes nearest to a variance of {target.variance:.3g}{spread_over} a session"
+        )
     return {
         "shift": shift,
         "spread": spread,
         "of_shopper": _of_shopper(tried, fit, target),
         "leaving": leaving,
-        "before": tried.moments(0.0, 0.0)[0],
+        "before": tried.moments(0.0, 0.0).mean,
     }
 
 
 def _of_shopper(tried: ExpectedSessions, fit: IntentFit, target: ResponseTarget) -> Rate:
     if target.covariance is None:
         return Rate(value=0.0, note="the log shows too few shoppers who came back")
-    value = solve_of_shopper(tried, fit, target.covariance)
-    moved = solve_of_shopper(tried, fit, target.covariance + target.covariance_error)
+    if fit.spread == 0.0:
+        return Rate(value=0.0, note="visits do not differ in intent")
+    wanted, error = target.covariance, target.covariance_error
+    value = solve_of_shopper(tried, fit, wanted)
+    moved = [solve_of_shopper(tried, fit, wanted + sign * error) for sign in (1, -1)]
+    reached = tried.leaving_after_purchase(fit.leaving).covariance(fit.shift, fit.spread, value)
     return Rate(
         value=value,
-        standard_error=abs(moved - value),
+        standard_error=max(abs(each - value) for each in moved),
         source="fitted",
-        note=f"meets a covariance of {target.covariance:.3g} between real sessions of one shopper",
+        note=f"{_met(reached, wanted)} a covariance of {wanted:.3g} between real sessions of one "
+        "shopper",
     )
+
+
+def _met(reached: float, wanted: float) -> str:
+    """How well a moment was met, in words."""
+    if abs(reached - wanted) <= _CLOSE * max(abs(wanted), 1e-9):
+        return "meets"
+    return f"comes with {reached:.3g} as near as it can to"
 
 
 def _numbers(fit: IntentFit) -> Floats:

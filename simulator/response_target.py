@@ -20,19 +20,24 @@ _PARTS: Final = 20
 #: Fewest pairs of sessions of one shopper to tell shoppers from visits.
 _FEWEST_PAIRS: Final = 50
 
-# A session in which nothing was shown had no response: it counts like every other one.
+# A session in which nothing was shown had no response: it counts like every other one, here and
+# where runs are compared with the log. One that goes on at `until` is left out.
 _BY_USER: Final = """
 WITH shown AS (
-    SELECT session_id, clicked, purchased, coalesce(searched_at, shown_at) AS moment
-    FROM impressions JOIN searches USING (search_id)
+    SELECT session_id, clicked, purchased, coalesce(searched_at, shown_at) AS moment,
+           greatest(searched_at, shown_at, clicked_at, purchased_at) AS last,
+           coalesce(category, '') AS category
+    FROM impressions JOIN searches USING (search_id) LEFT JOIN items USING (item_id)
     WHERE impressions.origin = 'real'
 ), kind AS (
     SELECT count(*) FILTER (clicked) > 0 AS clicks FROM shown
     WHERE $until IS NULL OR moment < $until
 ), each AS (
     SELECT session_id, any_value(sessions.user_id) AS user_id,
-           coalesce(any_value(started_at), min(moment)) AS moment,
+           coalesce(any_value(started_at), min(moment)) AS moment, max(last) AS last,
            count(*) FILTER (CASE WHEN clicks THEN clicked ELSE purchased END) AS responses,
+           count(DISTINCT category) FILTER (
+               CASE WHEN clicks THEN clicked ELSE purchased END) AS categories,
            count(shown.session_id) AS rows,
            count(CASE WHEN clicks THEN clicked ELSE purchased END) AS known
     FROM sessions LEFT JOIN shown USING (session_id) CROSS JOIN kind
@@ -40,9 +45,10 @@ WITH shown AS (
 )
 SELECT user_id, (SELECT clicks FROM kind) AS clicks, count(*) AS sessions,
        sum(responses) AS responses, sum(responses * responses) AS squares,
+       sum(categories) AS categories,
        count(*) FILTER (responses > 0) AS responding, count(*) FILTER (known > 0) AS known
 FROM each
-WHERE (known > 0 OR rows = 0) AND ($until IS NULL OR moment < $until)
+WHERE (known > 0 OR rows = 0) AND ($until IS NULL OR greatest(moment, last) < $until)
   AND ($since IS NULL OR moment >= $since)
 GROUP BY user_id ORDER BY user_id
 """
@@ -64,6 +70,9 @@ class ResponseTarget:
         Share of sessions with a response at all; ``None`` where it is not to be met.
     variance
         Of the responses of a session; ``None`` where it is not to be met.
+    categories
+        Mean number of different categories among the responses of a session; ``None`` where it is
+        not to be met.
     covariance, covariance_error
         Between the responses of two sessions of one shopper; ``None`` where too few came back.
     """
@@ -75,6 +84,7 @@ class ResponseTarget:
     responding: float | None = None
     responding_error: float = 0.0
     variance: float | None = None
+    categories: float | None = None
     covariance: float | None = None
     covariance_error: float = 0.0
 
@@ -106,6 +116,7 @@ def read_response_target(
         responding=float(responding.sum() / total),
         responding_error=_ratio_error(responding, sessions),
         variance=float(squares.sum() / total - (responses.sum() / total) ** 2),
+        categories=float(table["categories"].to_numpy().astype(np.float64).sum() / total),
         covariance=covariance,
         covariance_error=covariance_error,
     )
@@ -137,7 +148,9 @@ def shopper_covariance(
     """
     if (sessions * (sessions - 1)).sum() < 2 * _FEWEST_PAIRS:
         return None, 0.0
-    sums = np.column_stack([sessions, responses, squares, sessions**2, responses**2])
+    sums = np.column_stack(
+        [sessions, responses, squares, sessions**2, responses**2, sessions * responses]
+    )
     parts = np.arange(len(sums)) % _PARTS
     without = np.array([_covariance(sums[parts != part].sum(axis=0)) for part in range(_PARTS)])
     error = np.sqrt((_PARTS - 1) / _PARTS * np.nansum((without - np.nanmean(without)) ** 2))
@@ -145,8 +158,10 @@ def shopper_covariance(
 
 
 def _covariance(sums: npt.NDArray[np.float64]) -> float:
-    sessions, responses, squares, sessions_squared, responses_squared = sums
+    sessions, responses, squares, sessions_squared, responses_squared, products = sums
     pairs = sessions_squared - sessions
     if pairs <= 0:
         return float("nan")
-    return float((responses_squared - squares) / pairs - (responses / sessions) ** 2)
+    # Who comes often is in many pairs: the mean is that of the pairs, too.
+    mean = (products - responses) / pairs
+    return float((responses_squared - squares) / pairs - mean**2)

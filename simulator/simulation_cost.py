@@ -14,7 +14,7 @@ _ASSUMED_PAGES = 1.5
 def cost_line(sessions: int, pilot: Pilot | None, shop: Shop) -> str:
     """One sentence with the requests, tokens and minutes that ``sessions`` sessions will take."""
     if pilot is None or not pilot.sessions:
-        asked = 1 if shop.scoring == "slate" else shop.page_size
+        asked = {"slate": 1, "item": shop.page_size, "query": shop.page_size + 1}[shop.scoring]
         requests = int(sessions * _ASSUMED_PAGES * (asked + 1))
         return f"It will ask the model about {requests:,} times (no session was tried out)."
     minutes = sessions * pilot.seconds / 60

@@ -107,6 +107,10 @@ class ServerEngine:
         ready: list[tuple[int, Answer]] = []
         for ticket, result in self._client.finished():
             request = self._waiting.pop(ticket)
+            if isinstance(result, EngineAnswerError) and isinstance(request, LikelihoodRequest):
+                # A server that cannot repeat a prompt may still do everything else.
+                ready.append((ticket, LikelihoodAnswer(0.0, 0, 0, usable=False)))
+                continue
             if isinstance(result, BaseException):
                 self._death = result if isinstance(result, EngineError) else None
                 raise result
@@ -237,6 +241,8 @@ class ServerEngine:
         length = self._length(request.continuation)
         if length is not None:
             return values[-length - 1 : -1]  # the last one was written, not read
+        if not _text(choice["text"]).endswith(request.continuation):
+            raise ValueError("the server did not repeat the prompt")
         # Tokens that end behind the place where the continuation begins.
         offsets = [int(offset) for offset in choice["logprobs"]["text_offset"]]
         begins = offsets[0] + len(_text(choice["text"])) - len(request.continuation)
