@@ -19,7 +19,12 @@ from footfall.simulator.language import catalog_language
 from footfall.simulator.log import Log
 from footfall.simulator.prompts import PromptBook
 from footfall.simulator.real_slates import fit_data, read_slates, real_slates
-from footfall.simulator.scored_slates import ScoredSlates, full_correction, measure_bias
+from footfall.simulator.scored_slates import (
+    ScoredSlates,
+    answers_likelihoods,
+    full_correction,
+    measure_bias,
+)
 from footfall.simulator.scoring import Correction, ScoringKind, SlateScores
 from footfall.simulator.scoring_bias import Bias
 
@@ -158,10 +163,13 @@ def calibrate(
     scored = chosen[:scored_slates]
     kinds: tuple[ScoringKind, ...] = ("slate", "item") if scoring == "auto" else (scoring,)
     if scoring == "auto" and any(slate.query is not None for slate in scored):
-        # Where every impression has a response, nothing tells the ways apart: the one that small
-        # models do best is taken.
-        alike = all(all(slate.responses) for slate in chosen)
-        kinds = ("query",) if alike else (*kinds, "query")
+        if not answers_likelihoods(engine):
+            console.print(f"{engine.identity.model} tells no likelihoods: not asked by the query.")
+        elif all(all(slate.responses) for slate in chosen):
+            # Nothing tells the ways apart: the one that small models do best is taken.
+            kinds = ("query",)
+        else:
+            kinds = (*kinds, "query")
     if not scored:
         return _announced(Calibration(fit({}).behaviour, kinds[0], appeal=appeal))
     corrections = {

@@ -10,7 +10,13 @@ import numpy as np
 
 from footfall.progress import track
 from footfall.simulator.behaviour import Floats
-from footfall.simulator.engines.protocol import Answer, Engine, ask
+from footfall.simulator.engines.protocol import (
+    Answer,
+    Engine,
+    LikelihoodAnswer,
+    LikelihoodRequest,
+    ask,
+)
 from footfall.simulator.prompts import LARGEST_SLATE, PromptBook, wording_language
 from footfall.simulator.real_slates import RealSlate
 from footfall.simulator.scoring import (
@@ -25,7 +31,7 @@ from footfall.simulator.scoring import (
 )
 from footfall.simulator.scoring_bias import Bias, agreement, label_bias, label_effects, shift
 
-__all__ = ["ScoredSlates", "full_correction", "measure_bias"]
+__all__ = ["ScoredSlates", "answers_likelihoods", "full_correction", "measure_bias"]
 
 #: Slates asked about at once: enough to keep an engine full, few enough to show progress.
 _BLOCK: Final = 16
@@ -90,6 +96,19 @@ class ScoredSlates:
         """Log-odds of all requests, items in the order shown."""
         pairs = zip(self.calls, self.answers, strict=True)
         return [row for call, answers in pairs for row in read_labels(call, answers, correction)]
+
+
+def answers_likelihoods(engine: Engine) -> bool:
+    """Whether the engine tells the likelihood of a text: asked once.
+
+    Some servers do not repeat a prompt, and a plug-in may know the other requests only: such a one
+    raises ``AttributeError``, ``TypeError`` or ``NotImplementedError``.
+    """
+    try:
+        (answer,) = ask(engine, [LikelihoodRequest("Query:", " tea\n")])
+    except (AttributeError, TypeError, NotImplementedError):
+        return False
+    return isinstance(answer, LikelihoodAnswer) and answer.usable
 
 
 def full_correction(

@@ -1,9 +1,10 @@
 """Record an engine's answers, and answer from the recording without any model.
 
 Which answer a request gets does not depend on timing. A choice, a likelihood, a text at temperature
-0, and a text with a ``draw`` of its own have one answer however often they are asked, so a simulation
-is replayed exactly in whatever order it asks. A text without a draw may deserve different answers: the n-th
-*submission* of the same request gets the n-th answer, counted in ticket order.
+0, and a text with a ``draw`` of its own have one answer however often they are asked, so a
+simulation is replayed exactly in whatever order it asks. A text without a draw may deserve
+different answers: the n-th *submission* of the same request gets the n-th answer, counted in ticket
+order.
 """
 
 from __future__ import annotations

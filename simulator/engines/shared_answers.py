@@ -42,9 +42,10 @@ class _Asked:
 class SharedAnswers:
     """Passes requests on to ``engine``, equal ones once. It closes the engine that it was given.
 
-    Choices, likelihoods, texts at temperature 0 and texts with a ``draw`` of their own are shared; a
-    text that is drawn anew each time never is. Answers that are not in the form of the protocol are made
-    unusable ones here. Answers to what somebody else asked the engine before are passed over.
+    Choices, likelihoods, texts at temperature 0 and texts with a ``draw`` of their own are shared;
+    a text that is drawn anew each time never is. Answers that are not in the form of the protocol
+    are made unusable ones here. Answers to what somebody else asked the engine before are passed
+    over.
 
     Parameters
     ----------

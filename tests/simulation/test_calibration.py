@@ -7,8 +7,9 @@ from footfall.simulator.behaviour import Behaviour
 from footfall.simulator.calibration import calibrate, read_slates
 from footfall.simulator.catalog import Catalog
 from footfall.simulator.engines.choices import choice_answer
-from footfall.simulator.engines.protocol import LikelihoodAnswer
+from footfall.simulator.engines.protocol import LikelihoodAnswer, LikelihoodRequest
 from footfall.simulator.engines.scripted import ScriptedEngine
+from footfall.simulator.engines.shared_answers import SharedAnswers
 from footfall.simulator.log import Log
 from footfall.simulator.prompts import PromptBook
 from footfall.simulator.schema import ARROW_SCHEMAS
@@ -234,6 +235,30 @@ def test_a_log_of_responses_only_keeps_the_prior_curve_and_asks_by_the_query(log
     assert "keeps no impression without a response" in curve.intercept.note
     log.execute("UPDATE searches SET query = NULL")
     assert fitted(log, Types()).scoring in {"slate", "item"}
+
+
+class KnowsTwoRequests(Types):
+    """A plug-in from before there were likelihoods."""
+
+    def submit(self, request):
+        if isinstance(request, LikelihoodRequest):
+            raise AttributeError("'LikelihoodRequest' object has no attribute 'options'")
+        return super().submit(request)
+
+
+class KeepsLikelihoods(Types):
+    """A server that does not repeat prompts."""
+
+    def _likelihood_answer(self, request):
+        return LikelihoodAnswer(0.0, 1, 1, usable=False)
+
+
+@pytest.mark.parametrize("engine", [KnowsTwoRequests, KeepsLikelihoods])
+def test_an_engine_without_likelihoods_is_asked_in_the_other_ways(log, engine, capsys):
+    wanted_shop(log)
+    found = fitted(log, SharedAnswers(engine()))
+    assert set(found.comparison.log_likelihoods) == {"slate", "item"}
+    assert "not asked by the query" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_query_likelihood_is_not_asked_where_nothing_was_typed(log):

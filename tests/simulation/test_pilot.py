@@ -148,6 +148,18 @@ def test_sessions_of_one_shopper_go_together_as_real_ones(shop):
         *sums_by_shopper(counts, np.random.default_rng(0).permutation(shopper))
     )
     assert abs(shuffled) < covariance / 5
+    often = np.arange(300) < 30
+    sessions = np.where(often, 40.0, 2.0)
+    rates = np.where(often, 1.0, 2.0)
+    rng = np.random.default_rng(1)
+    poisson = [rng.poisson(rate, int(n)) for rate, n in zip(rates, sessions, strict=True)]
+    uneven, _ = shopper_covariance(
+        sessions,
+        np.array([each.sum() for each in poisson], float),
+        np.array([(each**2).sum() for each in poisson], float),
+    )
+    # Who comes often is in nearly all pairs, and those shoppers do not differ.
+    assert abs(uneven) < 0.1
     # From its sessions alone, the world's own numbers come back.
     target = ResponseTarget(
         "purchased",
@@ -156,9 +168,8 @@ def test_sessions_of_one_shopper_go_together_as_real_ones(shop):
         len(counts),
         (counts > 0).mean(),
         0.01,
-        None,
-        covariance,
-        error,
+        covariance=covariance,
+        covariance_error=error,
     )
     tame = replace(
         shop, behaviour=plain.model_copy(update={"purchase_after_cart": Rate(value=1.0)})
