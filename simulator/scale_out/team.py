@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
@@ -31,10 +31,13 @@ _CLOSING_SECONDS = 30.0
 class _Member:
     """A worker process: what it was asked, oldest first, and the shards that it holds.
 
-    ``slot`` counts the workers of its ``machine`` from 0; both are known once it has started.
+    ``number`` is its place in the team, which those that replace it take over; ``hire`` counts all
+    that were ever started, from 0. ``slot`` counts the workers of its ``machine`` from 0; both are
+    known once it has started.
     """
 
     number: int
+    hire: int
     handle: Any
     calls: deque[Any] = field(default_factory=deque)
     shards: dict[int, Shard] = field(default_factory=dict)
@@ -48,6 +51,8 @@ class _Member:
 
 class Team:
     """Up to ``workers`` actors. One that dies is replaced, and its shards are given out again.
+
+    One that cannot be started again and again is done without, as long as others work.
 
     Parameters
     ----------
@@ -70,9 +75,10 @@ class Team:
         # A dead worker has lost its engine: Ray's own restart would bring back an empty one.
         self._actor = ray.remote(ShopWorker).options(max_restarts=0, **self._resources)
         self._members: dict[int, _Member] = {}
-        self._failed_starts = 0
+        self._hires = 0
+        self._failed_starts: Counter[int] = Counter()
+        self._given_up: set[int] = set()
         self._started_by = monotonic() + settings.start_timeout_seconds
-        self._any_started = False
 
     def lead(self, queue: ShardQueue) -> Generator[FinishedVisit]:
         """Give out all shards and yield what the workers hand over."""
@@ -105,7 +111,7 @@ class Team:
         """See to it that a worker has something to do, as long as there is something."""
         member = self._members.get(number)
         if member is None:
-            if queue.waiting():
+            if number not in self._given_up and queue.waiting():
                 self._members[number] = self._hire(number)
             return
         if not member.opened:
@@ -119,13 +125,15 @@ class Team:
             journeys = []
 
     def _hire(self, number: int) -> _Member:
-        member = _Member(number, self._actor.remote())
+        member = _Member(number, self._hires, self._actor.remote())
+        self._hires += 1
         member.calls.append(member.handle.place.remote())
         return member
 
     def _ready(self, calls: list[Any]) -> list[Any]:
         """Calls that have been answered, at least one; fair to all workers."""
-        limit = None if self._any_started else max(0.0, self._started_by - monotonic())
+        started = any(member.machine for member in self._members.values())
+        limit = None if started else max(0.0, self._started_by - monotonic())
         first, _ = self._ray.wait(calls, num_returns=1, timeout=limit)
         if not first:
             raise EngineUnavailableError(
@@ -147,11 +155,15 @@ class Team:
         except errors.RayTaskError as error:
             if member.opened:  # a defect of the program, with the worker's traceback
                 raise
-            raise EngineError(
-                f"A worker could not be set up: {reason_of(error.cause or error)}",
-                hint="Every machine of the cluster needs footfall, its extras and all plug-ins in "
-                "the versions of this one.",
-            ) from error
+            reason = f"A worker could not be set up: {reason_of(error.cause or error)}"
+            if not self._any_opened():
+                raise EngineError(
+                    reason,
+                    hint="Every machine of the cluster needs footfall, its extras and all plug-ins "
+                    "in the versions of this one.",
+                ) from error
+            self._bury(member, queue, reason)
+            return
         except errors.RayError as error:
             self._bury(member, queue, reason_of(error))
             return
@@ -159,14 +171,18 @@ class Team:
             self._open(member, answer)
         elif isinstance(answer, Batch):
             yield from self._hand_on(member, answer, queue)
-        elif answer is not None:  # The engine does not open, and would not on a second try.
-            raise answer
-        else:
+        elif answer is None:
             member.opened = True
-            self._failed_starts = 0
+            del self._failed_starts[member.number]
+        elif self._any_opened():  # It may be this machine's fault: the others go on.
+            self._bury(member, queue, answer.message)
+        else:
+            raise answer
+
+    def _any_opened(self) -> bool:
+        return any(member.opened for member in self._members.values())
 
     def _open(self, member: _Member, place: Place) -> None:
-        self._any_started = True
         taken = {each.slot for each in self._members.values() if each.machine == place.machine}
         member.machine = place.machine
         member.slot = min(set(range(len(taken) + 1)) - taken)
@@ -175,7 +191,16 @@ class Team:
             environment = core_binding(
                 place.cores, member.slot, self._settings, self._contract.engine
             )
-        member.calls.append(member.handle.open.remote(self._shop, self._contract, environment))
+        contract = self._contract_of(member)
+        member.calls.append(member.handle.open.remote(self._shop, contract, environment))
+
+    def _contract_of(self, member: _Member) -> Contract:
+        """What a worker is to do; two in-process models must not sample the same words."""
+        engine = self._contract.engine
+        if engine.kind != "vllm":
+            return self._contract
+        seeded = engine.model_copy(update={"seed": engine.seed + member.hire})
+        return replace(self._contract, engine=seeded)
 
     def _hand_on(
         self, member: _Member, batch: Batch, queue: ShardQueue
@@ -197,16 +222,12 @@ class Team:
         with suppress(Exception):
             self._ray.kill(member.handle)
         del self._members[member.number]
+        if not any(each.machine for each in self._members.values()):
+            # The cluster may have no room for another: not waited for without an end.
+            self._started_by = monotonic() + self._settings.start_timeout_seconds
         again = ""
         if not member.opened:
-            self._failed_starts += 1
-            if self._failed_starts > self._settings.restarts:
-                raise EngineUnavailableError(
-                    f"A worker died before it had opened its engine, {self._failed_starts} times "
-                    f"in a row: {reason}",
-                    hint="Check that every machine has footfall installed, and memory for the "
-                    "engine; Ray's session folder (/tmp/ray) holds the workers' own output.",
-                )
+            again = self._note_failed_start(member.number, reason)
         for shard in member.shards.values():
             shard.deaths += 1
             if shard.deaths > self._settings.restarts:
@@ -219,6 +240,21 @@ class Team:
             queue.put_back(shard)
             again += f"; {shard.describe()} goes to another"
         console.print(f"Worker {member.number} is gone ({reason}){again}.", markup=False)
+
+    def _note_failed_start(self, number: int, reason: str) -> str:
+        """Count it; what follows from it, as the end of a sentence."""
+        self._failed_starts[number] += 1
+        times = self._failed_starts[number]
+        if times <= self._settings.restarts:
+            return ""
+        if not self._any_opened():
+            raise EngineUnavailableError(
+                f"A worker died before it had opened its engine, {times} times in a row: {reason}",
+                hint="Check that every machine has footfall installed, and memory for the "
+                "engine; Ray's session folder (/tmp/ray) holds the workers' own output.",
+            )
+        self._given_up.add(number)
+        return f"; the others go on without it after {times} failed starts"
 
 
 def _put(ray: Any, shop: PackedShop) -> Any:

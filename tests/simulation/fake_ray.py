@@ -46,7 +46,7 @@ class FakeRay:
     """``dies(call, count)`` says whether an actor dies in this, the ``count``-th call of all.
 
     ``pick(number)`` chooses which of so many actors works next. For more than ``room`` actors there
-    is no room: they never start.
+    is no room: they never start, and a wait for nobody else but them is over at once.
     """
 
     exceptions = SimpleNamespace(RayError=FakeRayError, RayTaskError=FakeTaskError)
@@ -87,6 +87,9 @@ class FakeRay:
                 for actor in dict.fromkeys(call.actor for call in calls)
                 if actor in self.actors[: self.room] and any(not call.done for call in actor.calls)
             ]
+            if not busy:
+                assert timeout is not None, "the driver would wait for ever"
+                return [], calls
             self._work(busy[self.pick(len(busy))])
         ready = [call for call in calls if call.done or call.actor.dead][:num_returns]
         return ready, [call for call in calls if call not in ready]

@@ -12,7 +12,13 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from scale_out_parts import Trap, fail, stumble
 
-from footfall.errors import EngineError, EngineMemoryError, EngineUnavailableError, RecordingError
+from footfall.errors import (
+    EngineError,
+    EngineMemoryError,
+    EngineMissingError,
+    EngineUnavailableError,
+    RecordingError,
+)
 from footfall.personas.persona import Persona
 from footfall.simulator.behaviour import Behaviour
 from footfall.simulator.catalog import Catalog
@@ -183,6 +189,88 @@ def test_workers_that_never_open_their_engine_are_given_up(shop, crew):
     ray = FakeRay(lambda call, _: call.method == "open")
     with pytest.raises(EngineUnavailableError, match=r"3 times in a row: It died\."):
         list(lead(shop, crew, ray, restarts=2))
+
+
+class Turns:
+    """Whose turn it is: everybody's, one after another."""
+
+    def __init__(self):
+        self.turn = -1
+
+    def __call__(self, number):
+        self.turn += 1
+        return self.turn % number
+
+
+def opens_once(error):
+    """An engine for the first that asks, and an error for all others."""
+    opened = []
+
+    def open_one(settings):
+        if opened:
+            raise error
+        opened.append(ScriptedEngine())
+        return opened[0]
+
+    return open_one
+
+
+@pytest.mark.parametrize("error", [EngineMissingError("No model.", hint="Get it."), OSError("!")])
+def test_a_worker_that_cannot_start_does_not_end_the_work_of_another(
+    monkeypatch, capsys, shop, crew, here, error
+):
+    monkeypatch.setattr("footfall.simulator.scale_out.worker.open_engine", opens_once(error))
+    ray = FakeRay(pick=Turns())
+    assert sorted(told(lead(shop, crew, ray, restarts=2))) == sorted(here)
+    assert len(ray.actors) == 1 + 3
+    lines = " ".join(capsys.readouterr().err.split())
+    assert lines.count("Worker 2 is gone") == 3
+    assert lines.count("the others go on without it after 3 failed starts.") == 1
+
+
+def test_a_worker_that_dies_while_it_starts_does_not_end_the_work_of_another(shop, crew, here):
+    ray = FakeRay(lambda call, _: call.method == "open" and call.actor is not ray.actors[0])
+    ray.pick = Turns()
+    assert sorted(told(lead(shop, crew, ray, restarts=2))) == sorted(here)
+    assert len(ray.actors) == 1 + 3
+
+
+def test_it_is_an_error_when_the_last_that_worked_has_died(monkeypatch, shop, crew):
+    error = EngineMissingError("No model.", hint="Get it.")
+    monkeypatch.setattr("footfall.simulator.scale_out.worker.open_engine", opens_once(error))
+    ray = FakeRay(lambda call, count: call.method == "go_on" and count > 16, Turns())
+    visits = []
+    with pytest.raises(EngineMissingError, match="No model"):
+        visits.extend(lead(shop, crew, ray, restarts=2))
+    assert visits
+    assert len(ray.actors) == 1 + 3 + 1
+
+
+def test_the_death_of_the_only_worker_that_found_room_is_not_waited_out(shop, crew):
+    ray = FakeRay(lambda call, count: count > 5, room=1)
+    visits = []
+    with pytest.raises(EngineUnavailableError, match="No worker has started within 300 seconds"):
+        visits.extend(lead(shop, crew, ray))
+    assert len(visits) == 3
+
+
+def test_in_process_models_sample_from_streams_of_their_own(monkeypatch, shop, crew, here):
+    def seeds(kind):
+        opened = []
+
+        def open_one(settings):
+            opened.append(settings.seed)
+            return ScriptedEngine()
+
+        monkeypatch.setattr("footfall.simulator.scale_out.worker.open_engine", open_one)
+        monkeypatch.setattr("footfall.simulator.scale_out.team.require_room", lambda *_: None)
+        ray = FakeRay(lambda call, count: count == 9, Turns())
+        engine = EngineSettings(kind=kind, seed=7)
+        assert sorted(told(lead(shop, crew, ray, engine=engine))) == sorted(here)
+        return opened
+
+    assert seeds("vllm") == [7, 8, 9]
+    assert seeds("scripted") == [7, 7, 7]
 
 
 def test_an_engine_that_does_not_open_is_the_same_error_as_here(tmp_path, shop, crew):
