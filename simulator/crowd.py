@@ -97,6 +97,9 @@ class Crowd:
     ) -> Generator[FinishedVisit]:
         """Yield visits as they end, those of one shopper in time order.
 
+        ``itineraries`` are asked for more whenever there is room, even after they have said that
+        there are none: an iterator that can go on after its end may be filled while this runs.
+
         ``past`` gives what a shopper did before the itinerary, in time order: of a run that goes
         on, the visits that the log holds already.
 

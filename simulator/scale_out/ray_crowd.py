@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import replace
 
 from footfall.personas.persona import Persona
 from footfall.simulator.crowd import FinishedVisit
@@ -11,6 +12,7 @@ from footfall.simulator.engines.settings import EngineSettings
 from footfall.simulator.memory import PastVisit
 from footfall.simulator.scale_out.cluster import open_cluster
 from footfall.simulator.scale_out.packed_shop import PackedShop
+from footfall.simulator.scale_out.portable import needed_variables, portable_settings
 from footfall.simulator.scale_out.requirements import require_scalable
 from footfall.simulator.scale_out.settings import RaySettings
 from footfall.simulator.scale_out.shards import ShardQueue, default_shard_size
@@ -26,7 +28,8 @@ class RayCrowd:
     """Leads shoppers through a shop on many machines, as ``Crowd`` does in this process.
 
     With the same answers it yields the same visits, in another order. A worker that dies is
-    replaced, and what it had not handed over is done again.
+    replaced, and what it had not handed over is done again: sessions that had ended, and up to
+    ``concurrency`` that had not.
 
     Parameters
     ----------
@@ -35,7 +38,8 @@ class RayCrowd:
     personas:
         The population that itineraries point into.
     engine:
-        How every worker opens its engine.
+        How every worker opens its engine. Paths are made whole, and the server's key goes along;
+        in-process models sample words from different random streams.
     identity:
         What the run is of; a worker whose engine is another model is refused.
     settings:
@@ -75,7 +79,18 @@ class RayCrowd:
         self.personas = personas
         self.settings = settings
         self._shop = PackedShop(shop, search, recommender)
-        self._contract = Contract(engine, identity, seed, concurrency, key, settings.batch_visits)
+        sent = portable_settings(engine)
+        if identity.model == engine.model:  # else the workers' would seem to be another model
+            identity = replace(identity, model=sent.model)
+        self.contract = Contract(
+            sent,
+            identity,
+            seed,
+            concurrency,
+            key,
+            settings.batch_visits,
+            needed_variables(engine),
+        )
 
     def run(
         self,
@@ -90,10 +105,11 @@ class RayCrowd:
         Raises
         ------
         EngineUnavailableError
-            If there is no cluster or no worker starts, or the worker of a shard dies again and
-            again.
+            If there is no cluster, no worker starts while none is left, or the worker of a shard
+            dies again and again.
         FootfallError
-            Whatever opening the engine, or asking it, raises in a worker.
+            Whatever opening the engine raises in a worker while no other has one, and whatever
+            asking it raises that another worker would meet too.
         """
         settings = self.settings
         size = settings.shard_size or default_shard_size(len(self.personas), settings.workers)
@@ -101,7 +117,7 @@ class RayCrowd:
         if not queue.waiting():
             return
         with open_cluster(settings) as ray:
-            team = Team(ray, self._shop, self._contract, settings)
+            team = Team(ray, self._shop, self.contract, settings)
             try:
                 yield from team.lead(queue)
                 team.retire()

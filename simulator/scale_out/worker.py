@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -33,9 +33,10 @@ _BATCH_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What is the same for all workers of a run.
+    """What is the same for all workers of a run, but for the seed of an in-process engine.
 
     ``identity`` is the driver's engine: a worker whose engine is another model must not join.
+    ``variables`` of the driver's environment take the place of what a worker has by that name.
     """
 
     engine: EngineSettings
@@ -44,6 +45,8 @@ class Contract:
     concurrency: int
     key: str
     batch_visits: int
+    # Not shown: the server's key may be among them.
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,7 @@ class ShopWorker:
     def __init__(self) -> None:
         self._engine: Engine | None = None
         self._crowd: Crowd | None = None
-        self._personas: dict[int, Persona] = {}
-        self._queue: deque[Journey] = deque()
-        self._past: dict[int, Sequence[PastVisit]] = {}
+        self._arrivals = _Arrivals()
         self._visits: Iterator[FinishedVisit] = iter(())
         self._batch_visits = 1
 
@@ -89,13 +90,14 @@ class ShopWorker:
         """
         for name, value in environment.items():
             os.environ.setdefault(name, value)
+        os.environ.update(contract.variables)
         try:
             self._engine = SharedAnswers(open_engine(contract.engine))
             _require_same_model(self._engine.identity, contract.identity)
             self._batch_visits = contract.batch_visits
             self._crowd = Crowd(
                 packed.open(),
-                self._personas,
+                self._arrivals.personas,
                 self._engine,
                 seed=contract.seed,
                 concurrency=contract.concurrency,
@@ -111,7 +113,7 @@ class ShopWorker:
 
         The batch is smaller, or empty, only where there is nothing left to do.
         """
-        self._queue.extend(journeys)
+        self._arrivals.queue.extend(journeys)
         batch = Batch()
         end = monotonic() + _BATCH_SECONDS
         try:
@@ -133,21 +135,37 @@ class ShopWorker:
 
     def _next(self) -> FinishedVisit | None:
         finished = next(self._visits, None)
-        if finished is None and self._queue and self._crowd is not None:
-            self._visits = self._crowd.run(self._coming(), self._past.pop)
+        if finished is None and self._arrivals.queue and self._crowd is not None:
+            self._visits = self._crowd.run(self._arrivals, self._arrivals.past.pop)
             finished = next(self._visits, None)
         return finished
 
-    def _coming(self) -> Iterator[Itinerary]:
-        """Shoppers as the crowd has room for them; those of later shards follow at once."""
-        while self._queue:
-            journey = self._queue.popleft()
-            shopper = journey.itinerary.shopper
-            self._personas[shopper] = journey.persona
-            self._past[shopper] = journey.past
-            yield journey.itinerary
-            # The crowd has taken over what it needs of them.
-            del self._personas[shopper]
+
+class _Arrivals:
+    """Shoppers as the crowd has room for them; those of later shards follow at once.
+
+    Unlike a generator it goes on after its end when more have come: the crowd asks again every
+    round, so it takes in a shard that arrives while shoppers of the last one are still busy.
+    """
+
+    def __init__(self) -> None:
+        self.queue: deque[Journey] = deque()
+        self.personas: dict[int, Persona] = {}
+        self.past: dict[int, Sequence[PastVisit]] = {}
+
+    def __iter__(self) -> Iterator[Itinerary]:
+        return self
+
+    def __next__(self) -> Itinerary:
+        # The crowd has taken over what it needs of the one before.
+        self.personas.clear()
+        if not self.queue:
+            raise StopIteration
+        journey = self.queue.popleft()
+        shopper = journey.itinerary.shopper
+        self.personas[shopper] = journey.persona
+        self.past[shopper] = journey.past
+        return journey.itinerary
 
 
 def _require_same_model(found: EngineIdentity, wanted: EngineIdentity) -> None:

@@ -1,8 +1,10 @@
 """The driver's side of scale-out against workers that die at any moment."""
 
+import os
 import pickle
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -29,12 +31,13 @@ from footfall.simulator.memory import PastVisit
 from footfall.simulator.needs import NeedBook
 from footfall.simulator.prompts import PromptBook
 from footfall.simulator.rhythm import Rhythm
-from footfall.simulator.scale_out import RaySettings, requirements
+from footfall.simulator.scale_out import RayCrowd, RaySettings, requirements
 from footfall.simulator.scale_out.cluster import core_binding, reason_of, worker_resources
 from footfall.simulator.scale_out.packed_shop import PackedShop
-from footfall.simulator.scale_out.shards import ShardQueue, default_shard_size
+from footfall.simulator.scale_out.portable import needed_variables, portable_settings
+from footfall.simulator.scale_out.shards import Journey, ShardQueue, default_shard_size
 from footfall.simulator.scale_out.team import Team
-from footfall.simulator.scale_out.worker import Contract
+from footfall.simulator.scale_out.worker import Contract, ShopWorker
 from footfall.simulator.schedule import Itinerary, PlannedVisit
 from footfall.simulator.search import open_recommender, open_search
 from footfall.simulator.shopper import Shop
@@ -271,6 +274,72 @@ def test_in_process_models_sample_from_streams_of_their_own(monkeypatch, shop, c
 
     assert seeds("vllm") == [7, 8, 9]
     assert seeds("scripted") == [7, 7, 7]
+
+
+def open_worker(shop, **changes):
+    contract = Contract(EngineSettings(kind="scripted"), ScriptedEngine().identity, 0, 48, "", 1)
+    worker = ShopWorker()
+    packed = PackedShop(shop, "bm25", "popularity")
+    assert worker.open(packed, replace(contract, **changes), {}) is None
+    return worker
+
+
+def test_a_later_shard_is_begun_while_the_one_before_is_busy(shop, crew, here):
+    worker = open_worker(shop)
+    first, second = (Journey(crew[plan.shopper], plan, []) for plan in plans(2))
+    visits = worker.go_on([first]).visits
+    visits += worker.go_on([second]).visits
+    while batch := worker.go_on([]).visits:
+        visits += batch
+    order = [visit.shopper for visit in visits]
+    assert order.index(1) < len(order) - 1 - order[::-1].index(0)
+    assert sorted(told(visits)) == sorted(visit for visit in here if visit[0] < 2)
+
+
+def test_what_workers_find_in_another_folder_is_what_the_driver_means(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    replay = EngineSettings(kind="replay", recording=Path("answers.jsonl"))
+    assert portable_settings(replay).recording == tmp_path / "answers.jsonl"
+    folder = EngineSettings(kind="vllm", model="model")
+    assert portable_settings(folder).model == str(tmp_path / "model")
+    named = EngineSettings(kind="vllm", model="somebody/model")
+    assert portable_settings(named) == named
+    served = EngineSettings(kind="server", model="model", address="http://10.0.0.1/v1")
+    assert portable_settings(served) == served
+
+
+def test_a_model_found_by_its_whole_path_is_not_another(tmp_path, monkeypatch, shop, crew):
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(requirements, "find_spec", lambda _: True)
+    engine = EngineSettings(kind="vllm", model="model")
+    identity = replace(ScriptedEngine().identity, model="model")
+    crowd = RayCrowd(shop, crew, engine, identity=identity, settings=RaySettings(), seed=0)
+    assert crowd.contract.engine.model == crowd.contract.identity.model == str(tmp_path / "model")
+
+
+def test_workers_get_the_key_of_the_server(monkeypatch, shop):
+    server = EngineSettings(
+        kind="server", address="http://10.0.0.1/v1", api_key_env="FOOTFALL_TEST_KEY"
+    )
+    monkeypatch.delenv("FOOTFALL_TEST_KEY", raising=False)
+    assert needed_variables(server) == {}
+    monkeypatch.setenv("FOOTFALL_TEST_KEY", "secret")
+    variables = needed_variables(server)
+    assert variables == {"FOOTFALL_TEST_KEY": "secret"}
+    monkeypatch.setenv("FOOTFALL_TEST_KEY", "old")
+    open_worker(shop, variables=variables)
+    assert os.environ["FOOTFALL_TEST_KEY"] == "secret"
+    scripted = EngineSettings(kind="scripted", api_key_env="FOOTFALL_TEST_KEY")
+    assert needed_variables(scripted) == {}
+
+
+def test_the_key_of_the_server_is_not_shown():
+    contract = Contract(
+        EngineSettings(), ScriptedEngine().identity, 0, 48, "", 1, {"FOOTFALL_TEST_KEY": "secret"}
+    )
+    assert "secret" not in repr(contract)
 
 
 def test_an_engine_that_does_not_open_is_the_same_error_as_here(tmp_path, shop, crew):
