@@ -173,11 +173,11 @@ class Simulation:
         summary: SimulationSummary,
     ) -> None:
         state = "failed"
-        crowd = self._crowd_of(shop) if self._crowd_of else self._crowd(shop)
         past = self._past(log) if done else {}
         writer = LogWriter(log, sessions_per_commit=self.settings.sessions_per_commit)
         todo = self.settings.sessions - len(done)
         try:
+            crowd = self._crowd_of(shop) if self._crowd_of else self._crowd(shop)
             visits = crowd.run(schedule.itineraries(done), lambda shopper: past.get(shopper, ()))
             with track("Simulating sessions", total=todo) as progress, closing(visits):
                 for finished in visits:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,7 +38,7 @@ def require_scalable(engine: EngineSettings, settings: RaySettings) -> None:
     SettingError
         If answers are to be recorded: a recording has one writer.
     EngineUnavailableError
-        If nothing answers at the cluster's address.
+        If nothing answers at the address of the cluster that would be connected to.
     """
     if find_spec("ray") is None:
         raise MissingPartError(
@@ -47,8 +49,13 @@ def require_scalable(engine: EngineSettings, settings: RaySettings) -> None:
             f"`recording` ({engine.recording}) cannot be written by several workers.",
             hint="Record without --ray; a recording can be replayed with it (kind `replay`).",
         )
-    if settings.address is not None:
-        require_reachable(settings.address)
+    # A package that was not imported was not initialised either.
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        return
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    if address:
+        require_reachable(address)
 
 
 def require_reachable(address: str) -> None:
@@ -67,8 +74,8 @@ def require_reachable(address: str) -> None:
     except (OSError, OverflowError) as error:
         raise EngineUnavailableError(
             f"There is no Ray cluster at {address}: {error}.",
-            hint="Check `address` (--ray-address); `ray start --head` prints it. Without one Ray "
-            "is started on this machine.",
+            hint="Check `address` (--ray-address) or RAY_ADDRESS; `ray start --head` prints it. "
+            "Without one Ray is started on this machine.",
         ) from error
 
 

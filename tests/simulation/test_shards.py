@@ -2,9 +2,12 @@
 
 import os
 import pickle
+import socket
+import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -27,6 +30,7 @@ from footfall.simulator.catalog import Catalog
 from footfall.simulator.crowd import Crowd
 from footfall.simulator.engines import EngineSettings, ScriptedEngine, open_engine
 from footfall.simulator.language import Language
+from footfall.simulator.log import Log
 from footfall.simulator.memory import PastVisit
 from footfall.simulator.needs import NeedBook
 from footfall.simulator.prompts import PromptBook
@@ -41,6 +45,7 @@ from footfall.simulator.scale_out.worker import Contract, ShopWorker
 from footfall.simulator.schedule import Itinerary, PlannedVisit
 from footfall.simulator.search import open_recommender, open_search
 from footfall.simulator.shopper import Shop
+from footfall.simulator.simulation import Simulation, SimulationSettings
 from footfall.simulator.typing_slips import TypingSlips
 
 UNTIL = datetime(2024, 3, 1)
@@ -340,6 +345,38 @@ def test_the_key_of_the_server_is_not_shown():
         EngineSettings(), ScriptedEngine().identity, 0, 48, "", 1, {"FOOTFALL_TEST_KEY": "secret"}
     )
     assert "secret" not in repr(contract)
+
+
+def test_a_cluster_named_by_the_environment_is_looked_for_at_the_start(monkeypatch):
+    monkeypatch.setattr(requirements, "find_spec", lambda _: True)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False))
+    scripted = EngineSettings(kind="scripted")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(EngineUnavailableError, match=address):
+            requirements.require_scalable(scripted, RaySettings())
+        # A connection that is there already is used, whatever the address.
+        monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: True))
+        requirements.require_scalable(scripted, RaySettings())
+
+
+def test_a_run_whose_cluster_has_vanished_has_failed(shop_log, people):
+    def vanished(_):
+        fail()
+
+    settings = SimulationSettings(
+        sessions=4, until=UNTIL, behaviour="prior", pilot_sessions=0, seed=0
+    )
+    simulation = Simulation(shop_log, people, ScriptedEngine(), settings, crowd_of=vanished)
+    with pytest.raises(EngineUnavailableError):
+        simulation.run()
+    with Log.open(shop_log) as log:
+        state = log.scalar(
+            "SELECT state FROM runs WHERE run_id = $run_id", {"run_id": simulation.run_id}
+        )
+    assert state == "failed"
 
 
 def test_an_engine_that_does_not_open_is_the_same_error_as_here(tmp_path, shop, crew):
