@@ -1,9 +1,11 @@
 """Shoppers over a local Ray cluster with two workers: the log of one process, whatever dies."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 from dataclasses import replace
@@ -35,7 +37,8 @@ SMALL = RaySettings(workers=2, shard_size=2, batch_visits=1)
 def cluster():
     """Two processors on this machine; runs find it initialised and leave it."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", str(Path(__file__).parent))
+        folders = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        environment.setenv("PYTHONPATH", os.pathsep.join(filter(None, folders)))
         environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
@@ -142,7 +145,7 @@ def test_an_interrupt_ends_the_workers_and_the_same_run_goes_on(
     assert synthetic_rows(path, run_id) == rows
 
 
-def test_a_recording_is_replayed_by_all_workers(tmp_path, make_log, people, cluster):
+def test_a_recording_is_replayed_by_all_workers(tmp_path, monkeypatch, make_log, people, cluster):
     recording = tmp_path / "answers.jsonl"
     first = make_log(tmp_path / "here.duckdb")
     recorded = steps.simulate(
@@ -152,6 +155,8 @@ def test_a_recording_is_replayed_by_all_workers(tmp_path, make_log, people, clus
         settings=settings(),
     )
     path = make_log(tmp_path / "spread.duckdb")
+    monkeypatch.chdir(tmp_path)  # Ray was started in another folder.
+    recording = Path(recording.name)
     replayed = steps.simulate(
         path,
         people,
@@ -162,6 +167,59 @@ def test_a_recording_is_replayed_by_all_workers(tmp_path, make_log, people, clus
     assert replayed.run_id == recorded.run_id
     assert replayed.answers == recorded.answers > 0
     assert synthetic_rows(path, recorded.run_id) == synthetic_rows(first, recorded.run_id)
+
+
+class Stub:
+    """A server that says the same to everybody; ``meet`` lets two be asked at once before."""
+
+    def __init__(self):
+        self.meeting = None
+        self.met = False
+
+    def meet(self):
+        self.meeting = threading.Barrier(2)
+
+    def __call__(self, method, path, body):
+        answer = {"object": "list", "data": [{"id": "m"}]}
+        if path == "/v1/completions":
+            if self.meeting is not None and not self.met:
+                self.meeting.wait(60)
+                self.met = True
+            choice = {"text": " pizza"}
+            if body.get("logprobs"):
+                choice["logprobs"] = {"top_logprobs": [{" Yes": -1.0, " No": -0.5}]}
+            answer = {"choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 1}}
+        elif path != "/v1/models":
+            return 404, "application/json", json.dumps({"error": {"message": "no such path"}})
+        return 200, "application/json", json.dumps(answer)
+
+
+def test_two_workers_share_a_server(tmp_path, monkeypatch, make_log, people, cluster, small_server):
+    pytest.importorskip("openai")
+    stub = Stub()
+    server = small_server(stub)
+    # Only one request of a worker is on its way at a time: two are those of two workers.
+    engine = EngineSettings(
+        kind="server",
+        model="m",
+        address=server.address,
+        max_concurrent=1,
+        api_key_env="FOOTFALL_TEST_KEY",
+    )
+    monkeypatch.setenv("FOOTFALL_TEST_KEY", "secret")
+    first = make_log(tmp_path / "here.duckdb")
+    alone = steps.simulate(first, people, engine=engine, settings=settings())
+    asked = len(server.requests)
+    stub.meet()
+    path = make_log(tmp_path / "spread.duckdb")
+    spread = steps.simulate(path, people, engine=engine, settings=settings(), ray=SMALL)
+    assert stub.met
+    assert len(server.requests) > asked
+    assert server.keys == {"secret"}
+    assert spread.run_id == alone.run_id
+    rows = synthetic_rows(path, spread.run_id)
+    assert rows == synthetic_rows(first, alone.run_id)
+    assert len({row["session_id"] for row in rows["sessions"]}) == len(rows["sessions"]) == 40
 
 
 def test_a_search_engine_that_cannot_be_sent_is_opened_by_its_name(
@@ -183,7 +241,9 @@ def test_a_recording_is_not_written_by_several(tmp_path, people, shop_log):
     assert not (tmp_path / "answers.jsonl").exists()
 
 
-def test_an_address_without_a_cluster_is_found_out_before_any_work(tmp_path, people):
+def test_an_address_without_a_cluster_is_found_out_before_any_work(tmp_path, monkeypatch, people):
+    # Else the cluster that other tests have started would do.
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -201,21 +261,44 @@ def test_without_ray_the_error_says_what_to_install(monkeypatch):
     assert any(part.startswith("ray") for part in project["optional-dependencies"][extra])
 
 
-def test_the_command_starts_ray_and_ends_it(tmp_path, make_log, people):
-    personas, settings_file = tmp_path / "personas.jsonl", tmp_path / "settings.toml"
+def arguments(path, people):
+    """Of the command: twenty sessions with the scripted engine."""
+    personas, settings_file = path.with_name("personas.jsonl"), path.with_name("settings.toml")
     write_personas(people, personas)
     settings_file.write_text(
         '[engine]\nkind = "scripted"\n[ray]\nshard_size = 1\n'
         '[simulation]\nbehaviour = "prior"\npilot_sessions = 0\n'
     )
+    given = ["simulate", str(path), str(personas), "--settings", str(settings_file)]
+    return [*given, "--sessions", "20", "--until", "2024-03-01"]
+
+
+def test_the_command_leads_shoppers_through_ray_where_it_is_told_to(
+    tmp_path, monkeypatch, make_log, people, cluster
+):
+    handed_over = []
+
+    class Watched(RayCrowd):
+        def run(self, *given):
+            for finished in super().run(*given):
+                handed_over.append(finished.number)
+                yield finished
+
+    monkeypatch.setattr(steps, "RayCrowd", Watched)
+    here, spread = make_log(tmp_path / "here.duckdb"), make_log(tmp_path / "spread.duckdb")
+    assert CliRunner().invoke(app, arguments(here, people)).exit_code == 0
+    assert handed_over == []
+    command = [*arguments(spread, people), "--ray", "--workers", "2"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert sorted(handed_over) == list(range(20))
+
+
+def test_the_command_starts_ray_and_ends_it(tmp_path, make_log, people):
     rows = []
     for name, options in (("here", []), ("spread", ["--ray", "--workers", "2"])):
         path = make_log(tmp_path / f"{name}.duckdb")
-        command = [sys.executable, "-m", "footfall", "simulate", str(path), str(personas)]
-        command += ["--sessions", "20", "--until", "2024-03-01", "--settings", str(settings_file)]
-        done = subprocess.run(
-            command + options, capture_output=True, text=True, timeout=500, check=False
-        )
+        command = [sys.executable, "-m", "footfall", *arguments(path, people), *options]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
         assert done.returncode == 0, done.stderr
         run_id = done.stdout.split()[1]
         rows.append(synthetic_rows(path, run_id))
