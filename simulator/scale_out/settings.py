@@ -35,7 +35,8 @@ class RaySettings(BaseModel):
         64,
         ge=1,
         description="Finished sessions that a worker hands over at a time: what is done again "
-        "when it dies. Sessions that take longer than two seconds come by themselves.",
+        "when it dies, beside the sessions that it had begun. After two seconds they come with "
+        "the next one that ends, however few they are.",
     )
     cpus_per_worker: float = Field(
         1.0,
@@ -53,11 +54,11 @@ class RaySettings(BaseModel):
         3,
         ge=0,
         description="How often a shard whose worker died is given to another worker, and how "
-        "often in a row a worker may die before it has opened its engine.",
+        "often in a row a worker that failed to open its engine is started again.",
     )
     start_timeout_seconds: float = Field(
         300.0,
         gt=0,
-        description="Longest wait for the first worker; a cluster without room for any never "
-        "starts one.",
+        description="Longest wait for a worker to start while none is there; a cluster without "
+        "room for any never starts one.",
     )
