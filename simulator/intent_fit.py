@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import brentq, minimize_scalar, root
 
+from footfall.simulator.behaviour import Floats
 from footfall.simulator.expected_sessions import ExpectedSessions
 from footfall.simulator.response_target import ResponseTarget
 
@@ -26,6 +27,8 @@ WIDEST_SPREAD: Final = 4.0
 #: The chance of leaving is looked for between these, first at so many places.
 _LEAST_LEAVING, _MOST_LEAVING = 0.05, 0.95
 _GRID: Final = 10
+#: Below it the moments hardly tell the spread's sign.
+_SMALLEST_SPREAD: Final = 0.05
 _FLAT: Final = 1e-6
 
 
@@ -109,6 +112,16 @@ def _at(tried: ExpectedSessions, target: ResponseTarget, leaving: float) -> Inte
     responding = target.responding
     if responding is None:
         return IntentFit(_shift(tried, target.per_session, 0.0), 0.0, leaving)
+
+    def missing(numbers: Floats) -> list[float]:
+        moments = tried.moments(float(numbers[0]), float(numbers[1]))
+        return [moments.mean - target.per_session, moments.responding - responding]
+
+    # Ten times as fast as one bracket within the other, which is for what it cannot solve.
+    fast = root(missing, (-1.0, 1.0), options={"xtol": 1e-6})
+    shift, spread = (float(number) for number in fast.x)
+    if fast.success and abs(shift) < WIDEST_SHIFT and _SMALLEST_SPREAD < spread < WIDEST_SPREAD:
+        return IntentFit(shift, spread, leaving)
 
     def excess(spread: float) -> float:
         shift = _shift(tried, target.per_session, spread)

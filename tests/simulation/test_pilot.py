@@ -115,7 +115,7 @@ def test_sessions_differ_as_much_as_real_ones(shop, response, mean, share, varia
     alike = pilot_of(shop, replace(target, responding=None, variance=None))
     assert (responses(sessions_with(shop, alike), response) > 0).mean() > share + 0.1
     pilot = pilot_of(shop, target)
-    found = responses(sessions_with(shop, pilot, count=1500), response)
+    found = responses(sessions_with(shop, pilot, count=800), response)
     assert found.mean() == pytest.approx(mean, rel=0.15)
     assert (found > 0).mean() == pytest.approx(share, abs=0.05)
     assert pilot.spread.value > 0.5
@@ -137,7 +137,7 @@ def test_sessions_of_one_shopper_go_together_as_real_ones(shop):
     plain = shop.behaviour.model_copy(update={"cart_after_click": Rate(value=1.0)})
     world = replace(shop, behaviour=shop.behaviour.model_copy(update=rates))
     people = [Persona(persona_id=f"p{n}") for n in range(300)]
-    plan = Schedule.plan(people, ARRIVALS, sessions=3000, seed=1)
+    plan = Schedule.plan(people, ARRIVALS, sessions=1800, seed=1)
     finished = list(Crowd(world, people, ScriptedEngine(), seed=1).run(plan.itineraries()))
     counts = responses([each.visit for each in finished], "purchased").astype(float)
     shopper = np.array([each.shopper for each in finished])
