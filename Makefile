@@ -35,7 +35,7 @@ test: $(READY)
 
 check: $(READY)
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff check --no-cache .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 

@@ -5,8 +5,8 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import START, fill, make_sessions
 
+from conftest import START, fill, make_sessions
 from footfall.errors import EmptyLogError, SettingError
 from footfall.eval.distinctness import query_words
 from footfall.eval.likeness import Likeness, likeness
