@@ -184,7 +184,7 @@ def engine_scorer(
     correction: Correction | None = None,
     seed: int = 0,
 ) -> Scorer:
-    """The language model's log-odds, asked by ``slate`` or by ``item`` as the simulation asks."""
+    """The language model's log-odds, asked as the simulation asks."""
     book = prompts or PromptBook()
 
     def score(slates: Sequence[Slate]) -> list[Floats]:

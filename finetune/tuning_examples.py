@@ -161,13 +161,10 @@ def query_example(
     event: Event, book: PromptBook, wanted: str | None, *, tried: Sequence[str] = ()
 ) -> TuningExample:
     """The event's query (or none) as the answer to the simulation's query prompt."""
-    prompt = book.query(event.persona, wanted, tried=tried)
-    # The same words as those whose likelihood the simulation asks for.
-    _, answer = book.typed(event.persona.locale, None, event.query)
     return TuningExample(
         "query",
-        prompt,
-        answer,
+        book.query(event.persona, wanted, tried=tried),
+        book.answer(event.persona.locale, event.query),
         (),
         event.search_id,
         event.user_id,

@@ -23,7 +23,7 @@ the page, or searches anew for the same need or for another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -36,6 +36,7 @@ __all__ = [
     "centred",
     "popularity_deviation",
     "price_deviation",
+    "rate_lines",
     "sigmoid",
 ]
 
@@ -56,6 +57,16 @@ class Rate(BaseModel):
         """Value and standard error, for people."""
         error = "" if self.standard_error is None else f" ± {self.standard_error:.2g}"
         return f"{self.value:.3g}{error}"
+
+
+def rate_lines(rates: Mapping[str, Rate | tuple[Rate, ...]]) -> list[str]:
+    """One line a name, in their order: figures, source and note; a curve's rates on one line."""
+    lines = []
+    for name, value in rates.items():
+        curve = (value,) if isinstance(value, Rate) else value
+        figures = ", ".join(rate.figure() for rate in curve)
+        lines.append(f"{name.replace('_', ' ')}: {figures} ({curve[0].source}: {curve[0].note})")
+    return lines
 
 
 def _prior(value: float, note: str) -> Rate:

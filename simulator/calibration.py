@@ -9,9 +9,9 @@ from typing import Final, Literal
 
 import numpy as np
 
-from footfall.progress import console
+from footfall.progress import console, print_lines
 from footfall.simulator.appeal import Appeal, fit_with_out_of_fold
-from footfall.simulator.behaviour import Behaviour, Rate
+from footfall.simulator.behaviour import Behaviour, rate_lines
 from footfall.simulator.behaviour_fit import BehaviourFit, BehaviourFitter
 from footfall.simulator.catalog import Catalog
 from footfall.simulator.engines.protocol import Engine
@@ -84,7 +84,8 @@ class Calibration:
 
     def summary_lines(self) -> list[str]:
         """Every rate with its standard error and source, and what was found about the asking."""
-        lines = _rate_lines(self.behaviour)
+        rates = {name: getattr(self.behaviour, name) for name in Behaviour.model_fields}
+        lines = rate_lines({n: rate for n, rate in rates.items() if n not in _FITTED_LATER})
         if self.appeal is not None:
             lines.append(self.appeal.line())
         if self.comparison is not None:
@@ -198,9 +199,7 @@ def calibrate(
 
 
 def _announced(calibration: Calibration) -> Calibration:
-    console.print("Fitted on the real log:")
-    for line in calibration.summary_lines():
-        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    print_lines("Fitted on the real log:", calibration.summary_lines())
     return calibration
 
 
@@ -224,16 +223,3 @@ def _compare(
         },
         slates=len(sizes),
     )
-
-
-def _rate_lines(behaviour: Behaviour) -> list[str]:
-    """Every rate of the behaviour, in the order of its fields; the position curve on one line."""
-    lines = []
-    for field in Behaviour.model_fields:
-        if field in _FITTED_LATER:
-            continue
-        value = getattr(behaviour, field)
-        rates: tuple[Rate, ...] = (value,) if isinstance(value, Rate) else value
-        figures = ", ".join(rate.figure() for rate in rates)
-        lines.append(f"{field.replace('_', ' ')}: {figures} ({rates[0].source}: {rates[0].note})")
-    return lines

@@ -68,13 +68,16 @@ def fit_demand(
             real[place[top]] += row["times"]
     if real.sum() < _FEWEST or len(tops) < 2:
         return {}
+    demand: dict[str, float] = {}
     factors = np.ones(len(tops))
+    needs = NeedBook(catalog)
     for _ in range(_ROUNDS):
-        needs = NeedBook(catalog, demand=dict(zip(tops, factors.tolist(), strict=True)))
         drawn = _drawn(needs, personas, place, seed)
         wanted = real / real.sum() * drawn.sum()
         factors = np.clip(factors * (wanted + _ADDED) / (drawn + _ADDED), 1 / _LARGEST, _LARGEST)
-    return dict(zip(tops, factors.tolist(), strict=True))
+        demand = dict(zip(tops, factors.tolist(), strict=True))
+        needs = needs.with_demand(demand)
+    return demand
 
 
 def demand_deviation(demand: Mapping[str, float]) -> Rate:

@@ -19,11 +19,11 @@ from footfall.simulator.behaviour import Floats
 from footfall.simulator.expected_sessions import ExpectedSessions
 from footfall.simulator.response_target import ResponseTarget
 
-__all__ = ["WIDEST_SHIFT", "WIDEST_SPREAD", "IntentFit", "solve_intent", "solve_of_shopper"]
+__all__ = ["IntentFit", "solve_intent", "solve_of_shopper"]
 
 #: Shift and spread are looked for between these log-odds.
-WIDEST_SHIFT: Final = 6.0
-WIDEST_SPREAD: Final = 4.0
+_WIDEST_SHIFT: Final = 6.0
+_WIDEST_SPREAD: Final = 4.0
 #: The chance of leaving is looked for between these, first at so many places.
 _LEAST_LEAVING, _MOST_LEAVING = 0.05, 0.95
 _GRID: Final = 10
@@ -120,7 +120,7 @@ def _at(tried: ExpectedSessions, target: ResponseTarget, leaving: float) -> Inte
     # Ten times as fast as one bracket within the other, which is for what it cannot solve.
     fast = root(missing, (-1.0, 1.0), options={"xtol": 1e-6})
     shift, spread = (float(number) for number in fast.x)
-    if fast.success and abs(shift) < WIDEST_SHIFT and _SMALLEST_SPREAD < spread < WIDEST_SPREAD:
+    if fast.success and abs(shift) < _WIDEST_SHIFT and _SMALLEST_SPREAD < spread < _WIDEST_SPREAD:
         return IntentFit(shift, spread, leaving)
 
     def excess(spread: float) -> float:
@@ -130,10 +130,10 @@ def _at(tried: ExpectedSessions, target: ResponseTarget, leaving: float) -> Inte
     # Of sessions with one mean, the more they differ the more of them have no response.
     if excess(0.0) <= 0:
         spread = 0.0
-    elif excess(WIDEST_SPREAD) >= 0:
-        spread = WIDEST_SPREAD
+    elif excess(_WIDEST_SPREAD) >= 0:
+        spread = _WIDEST_SPREAD
     else:
-        spread = float(brentq(excess, 0.0, WIDEST_SPREAD, xtol=1e-3))
+        spread = float(brentq(excess, 0.0, _WIDEST_SPREAD, xtol=1e-3))
     return IntentFit(_shift(tried, target.per_session, spread), spread, leaving)
 
 
@@ -141,8 +141,8 @@ def _shift(tried: ExpectedSessions, per_session: float, spread: float) -> float:
     def excess(shift: float) -> float:
         return tried.moments(shift, spread).mean - per_session
 
-    if excess(-WIDEST_SHIFT) >= 0:
-        return -WIDEST_SHIFT
-    if excess(WIDEST_SHIFT) <= 0:
-        return WIDEST_SHIFT
-    return float(brentq(excess, -WIDEST_SHIFT, WIDEST_SHIFT, xtol=1e-4))
+    if excess(-_WIDEST_SHIFT) >= 0:
+        return -_WIDEST_SHIFT
+    if excess(_WIDEST_SHIFT) <= 0:
+        return _WIDEST_SHIFT
+    return float(brentq(excess, -_WIDEST_SHIFT, _WIDEST_SHIFT, xtol=1e-4))

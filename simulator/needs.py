@@ -8,6 +8,7 @@ what the visit has met already.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -65,9 +66,7 @@ class NeedBook:
         popularity = np.nan_to_num(
             table["popularity"].to_numpy(zero_copy_only=False).astype(np.float64)
         )
-        self._demand = dict(demand or {})
-        factors = [self._factor(category) for category in self._categories]
-        self._weights = (1.0 + popularity) ** _POPULARITY_EXPONENT * np.asarray(factors)
+        self._popularity_weights = (1.0 + popularity) ** _POPULARITY_EXPONENT
         members: dict[str, list[int]] = {}
         for index, category in enumerate(self._categories):
             for prefix in category_prefixes(category):
@@ -75,6 +74,21 @@ class NeedBook:
         self._members = {name: np.asarray(indices) for name, indices in members.items()}
         self._tops = [name for name in self._members if name == top_category(name)]
         self._everything = np.arange(len(self._item_ids))
+        self._without_category = np.flatnonzero([not name for name in self._categories])
+        self._set_demand(demand or {})
+
+    def with_demand(self, demand: Mapping[str, float]) -> NeedBook:
+        """The same items, needed by other factors; nothing else is made anew."""
+        other = copy(self)
+        other._set_demand(demand)
+        return other
+
+    def _set_demand(self, demand: Mapping[str, float]) -> None:
+        self._demand = dict(demand)
+        self._weights = self._popularity_weights.copy()
+        for name in self._tops:
+            self._weights[self._members[name]] *= self._factor(name)
+        self._weights[self._without_category] *= self._factor(None)
         # Weights of the month that was asked for last: visits of one time ask for the same.
         self._season_factors: tuple[float, ...] = ()
         self._season_weights: npt.NDArray[np.float64] = self._weights

@@ -55,17 +55,14 @@ class Pilot(BaseModel):
     answers: float = Field(0.0, description="Requests a session.")
     seconds: float = Field(0.0, description="Seconds a session, with all shoppers at once.")
 
-    def lines(self) -> list[str]:
-        """What was fitted, for people."""
-        return [
-            f"{name}: {rate.figure()} ({rate.source}: {rate.note})"
-            for name, rate in (
-                ("intercept shift", self.shift),
-                ("intent spread", self.spread),
-                ("intent of shopper", self.of_shopper),
-                ("leave after purchase", self.leaving),
-            )
-        ]
+    def rates(self) -> dict[str, Rate]:
+        """What was fitted, by the behaviour's names."""
+        return {
+            "intercept_shift": self.shift,
+            "intent_spread": self.spread,
+            "intent_of_shopper": self.of_shopper,
+            "leave_after_purchase": self.leaving,
+        }
 
 
 def run_pilot(
@@ -212,10 +209,11 @@ def _moved(target: ResponseTarget) -> list[ResponseTarget]:
 def _parts(finished: Sequence[FinishedVisit]) -> list[Sequence[FinishedVisit]]:
     """The visits without each part of them in turn."""
     parts = min(_PARTS, len(finished))
+    if parts < 2:
+        return []
     return [
         [each for place, each in enumerate(finished) if place % parts != part]
         for part in range(parts)
-        if parts > 1
     ]
 
 

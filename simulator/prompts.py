@@ -147,10 +147,13 @@ class PromptBook:
         """
         unknown = Persona(persona_id="unknown", locale=locale)
         prompt = PromptBook().query(unknown, None if wanted is None else " ".join(wanted.split()))
+        return prompt, self.answer(locale, query)
+
+    def answer(self, locale: str, query: str | None) -> str:
+        """How ``query`` (or none) follows a query prompt, with the line break that ends it."""
         # Languages with full-width signs put no blank after a label; the prompt's end tells.
         blank = "" if _wording(locale) is _CHINESE else " "
-        answer = NO_QUERY if query is None else " ".join(query.split())
-        return prompt, f"{blank}{answer}\n"
+        return f"{blank}{NO_QUERY if query is None else ' '.join(query.split())}\n"
 
     def choices(
         self, persona: Persona, wanted: str | None, items: Sequence[str]

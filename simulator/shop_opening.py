@@ -12,10 +12,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from footfall.personas.persona import Persona
-from footfall.progress import console
+from footfall.progress import print_lines
 from footfall.simulator.appeal import Appeal
 from footfall.simulator.arrivals import Arrivals
-from footfall.simulator.behaviour import Behaviour, Rate
+from footfall.simulator.behaviour import Behaviour, Rate, rate_lines
 from footfall.simulator.calibration import calibrate
 from footfall.simulator.catalog import Catalog
 from footfall.simulator.demand import demand_deviation, fit_demand
@@ -243,17 +243,8 @@ def _try_out(
         concurrency=settings.concurrency,
     )
     if target is not None:
-        console.print("Fitted on the sessions tried out:")
-        for line in pilot.lines():
-            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
-    behaviour = fit.behaviour.model_copy(
-        update={
-            "intercept_shift": pilot.shift,
-            "intent_spread": pilot.spread,
-            "intent_of_shopper": pilot.of_shopper,
-            "leave_after_purchase": pilot.leaving,
-        }
-    )
+        print_lines("Fitted on the sessions tried out:", rate_lines(pilot.rates()))
+    behaviour = fit.behaviour.model_copy(update=pilot.rates())
     return fit.model_copy(update={"behaviour": behaviour, "pilot": pilot})
 
 

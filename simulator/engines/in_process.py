@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ __all__ = ["VllmEngine"]
 _CPU_BLOCK = 32
 #: Most options of one choice (vLLM's own limit on named log-probabilities).
 _MAX_OPTIONS = 128
+#: Texts whose tokens are remembered.
+_CONTINUATIONS_KEPT = 10_000
 #: Ranks of adapters that vLLM makes room for.
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
@@ -92,6 +95,8 @@ class VllmEngine:
         self._end_watch = wake_on_death(self._engine.engine_core)
         self._tokenizer: Any = self._llm.get_tokenizer()
         self._first_tokens: dict[tuple[str, ...], tuple[int, ...]] = {}
+        # All items of a page are weighed by one query.
+        self._following = lru_cache(_CONTINUATIONS_KEPT)(partial(following_tokens, self._encode))
         self._waiting: dict[int, Request] = {}
         self._next_ticket = 0
         self._death = ""
@@ -168,7 +173,7 @@ class VllmEngine:
         """Token ids of a likelihood request's continuation, cut where nothing else would fit."""
         if not isinstance(request, LikelihoodRequest):
             return []
-        ids = following_tokens(self._encode, request.continuation)
+        ids = self._following(request.continuation)
         return ids[: self._settings.max_model_len - 2]
 
     def _parameters(self, request: Request) -> Any:

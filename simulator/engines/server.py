@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 from footfall.errors import EngineAnswerError, EngineError
@@ -37,8 +38,8 @@ __all__ = ["ServerEngine"]
 NONSENSE_LIMIT = 20
 #: Likely tokens asked of servers that cannot be asked for certain ones (OpenAI's own limit is 5).
 _TOP_TOKENS = 5
-#: Texts whose number of tokens is remembered.
-_LENGTHS_KEPT = 10_000
+#: Texts whose tokens are remembered.
+_CONTINUATIONS_KEPT = 10_000
 
 
 class ServerEngine:
@@ -66,7 +67,8 @@ class ServerEngine:
         self._client = ServerClient(settings)
         self._waiting: dict[int, Request] = {}
         self._options: dict[tuple[str, ...], tuple[int, ...]] = {}
-        self._lengths: dict[str, int] = {}
+        # All items of a page are weighed by one query.
+        self._following = lru_cache(_CONTINUATIONS_KEPT)(partial(following_tokens, self._encode))
         self._next_ticket = 0
         self._death: EngineError | None = None
         self._closed = False
@@ -174,13 +176,7 @@ class ServerEngine:
 
     def _length(self, continuation: str) -> int | None:
         """Tokens of a continuation, where the server tells tokens at all."""
-        if not self._speaks_vllm:
-            return None
-        if continuation not in self._lengths:
-            if len(self._lengths) >= _LENGTHS_KEPT:
-                self._lengths.clear()
-            self._lengths[continuation] = len(following_tokens(self._encode, continuation))
-        return self._lengths[continuation]
+        return len(self._following(continuation)) if self._speaks_vllm else None
 
     def _first_tokens(self, options: tuple[str, ...]) -> tuple[int, ...] | None:
         if not self._speaks_vllm:

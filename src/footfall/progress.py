@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -17,10 +17,17 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["ProgressTask", "console", "track"]
+__all__ = ["ProgressTask", "console", "print_lines", "track"]
 
 #: Everything the user should see goes to standard error, so that output can be piped.
 console = Console(stderr=True)
+
+
+def print_lines(heading: str, lines: Iterable[str]) -> None:
+    """A heading and what stands below it, each line as it is."""
+    console.print(heading)
+    for line in lines:
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 class ProgressTask(Protocol):
