@@ -12,7 +12,16 @@ from footfall.finetune.example_table import EXAMPLE_SCHEMA, Examples
 
 __all__ = ["oversample_real", "random_pairs"]
 
-_OF_SHOPPER = ("user_id", "session_id", "query", "shopper_text", "user_cold", "has_query")
+_OF_SHOPPER = (
+    "user_id",
+    "session_id",
+    "query",
+    "shopper_text",
+    "shopper_profile",
+    "shopper_history",
+    "user_cold",
+    "has_query",
+)
 
 
 def oversample_real(real: Examples, count: int, seed: int) -> Examples:

@@ -25,7 +25,9 @@ FEATURE_NAMES: Final = (
     "has_query",
 )
 
-#: Columns of :attr:`Examples.table`. ``query`` is null when browsing.
+#: Columns of :attr:`Examples.table`. ``query`` is null when browsing. ``shopper_text`` is
+#: :func:`~footfall.personas.describe.shopper_line` of profile and history (latest item texts,
+#: oldest first). ``score`` is the simulator's log-odds, null for real rows.
 EXAMPLE_SCHEMA: Final = pa.schema(
     [
         ("example_id", pa.string()),
@@ -35,13 +37,18 @@ EXAMPLE_SCHEMA: Final = pa.schema(
         ("item_id", pa.string()),
         ("query", pa.string()),
         ("shopper_text", pa.string()),
+        ("shopper_profile", pa.string()),
+        ("shopper_history", pa.list_(pa.string())),
         ("item_text", pa.string()),
+        ("item_category", pa.string()),
+        ("item_brand", pa.string()),
         ("label", pa.bool_()),
         ("weight", pa.float64()),
         ("sample_rate", pa.float64()),
         ("origin", pa.string()),
         ("shown_at", pa.timestamp("us")),
         ("position", pa.int32()),
+        ("score", pa.float64()),
         *((name, pa.float64()) for name in FEATURE_NAMES),
         ("item_cold", pa.bool_()),
         ("user_cold", pa.bool_()),

@@ -41,7 +41,7 @@ HAVING ($start::TIMESTAMP IS NULL OR slate_at >= $start::TIMESTAMP)
 _ROWS = """
 SELECT i.search_id, s.session_id, s.user_id, i.item_id, nullif(trim(s.query), '') AS query,
        i.{label} AS label, i.sample_rate, s.origin, coalesce(i.shown_at, s.slate_at) AS shown_at,
-       s.slate_at, i.position,
+       s.slate_at, i.position, i.score,
        row_number() OVER (PARTITION BY i.search_id, i.item_id ORDER BY i.position, i.score) AS copy
 FROM impressions i JOIN slates s ON s.search_id = i.search_id
 WHERE i.{label} IS NOT NULL
@@ -59,8 +59,11 @@ _JOINED = """
 SELECT r.search_id || '/' || r.item_id || CASE WHEN r.copy > 1 THEN '#' || r.copy ELSE '' END
          AS example_id,
        r.search_id, r.session_id, r.user_id, r.item_id, r.query,
-       coalesce(h.shopper_text, '') AS shopper_text, f.item_text, r.label,
-       1.0 AS weight, r.sample_rate, r.origin, r.shown_at, r.position,
+       coalesce(h.shopper_text, '') AS shopper_text,
+       coalesce(h.shopper_profile, '') AS shopper_profile,
+       coalesce(h.shopper_history, []) AS shopper_history,
+       f.item_text, f.item_category, f.item_brand, r.label,
+       1.0 AS weight, r.sample_rate, r.origin, r.shown_at, r.position, r.score,
        f.price_log, f.price_vs_category, f.popularity_log, f.category_popularity_log,
        coalesce(a.category_affinity, 0.0) AS category_affinity,
        CASE WHEN r.query IS NULL THEN 0.0 ELSE 1.0 END AS has_query,

@@ -85,7 +85,8 @@ LEFT JOIN by_category c
 """
 
 _JOINED = """
-SELECT w.snapshot, w.item_id, i.text AS item_text,
+SELECT w.snapshot, w.item_id, i.text AS item_text, i.category AS item_category,
+       i.brand AS item_brand,
        ln(coalesce(p.price, p.category_price)) AS price_log,
        ln(coalesce(p.price, p.category_price)) - ln(p.category_price) AS price_vs_category,
        q.popularity_log, q.category_popularity_log, q.item_cold
@@ -111,9 +112,10 @@ def item_features(log: Log, placed: pa.Table, snapshots: pa.Table, until: dateti
     Returns
     -------
     pyarrow.Table
-        ``snapshot``, ``item_id``, ``item_text``, ``price_log`` (natural log of the price in the
-        log's currency), ``price_vs_category`` (minus the log of its category's median),
-        ``popularity_log`` and ``category_popularity_log`` (log of 1 + responses), ``item_cold``.
+        ``snapshot``, ``item_id``, ``item_text``, ``item_category``, ``item_brand``,
+        ``price_log`` (natural log of the price in the log's currency), ``price_vs_category``
+        (minus the log of its category's median), ``popularity_log`` and
+        ``category_popularity_log`` (log of 1 + responses), ``item_cold``.
     """
     wanted = log.query("SELECT DISTINCT snapshot, item_id FROM placed", placed=placed)
     prices = log.query(_PRICES, wanted=wanted, snapshots=snapshots)

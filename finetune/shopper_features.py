@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["category_affinity", "describe_shoppers", "user_warmth"]
 
 _SHOPPERS = pa.schema(
-    [("snapshot", pa.int32()), ("user_id", pa.string()), ("shopper_text", pa.string())]
+    [
+        ("snapshot", pa.int32()),
+        ("user_id", pa.string()),
+        ("shopper_text", pa.string()),
+        ("shopper_profile", pa.string()),
+        ("shopper_history", pa.list_(pa.string())),
+    ]
 )
 _INTERESTS = pa.schema(
     [
@@ -27,6 +33,9 @@ _INTERESTS = pa.schema(
         ("weight", pa.float64()),
     ]
 )
+
+#: Item texts of a shopper's history that the classifier reads.
+_LATEST_ITEMS = 6
 
 # The share of a shopper's interest that lies under each prefix of the item's category path,
 # averaged over the prefixes: 1 where all interest lies in the very category, 0 where none shares
@@ -94,7 +103,8 @@ def describe_shoppers(
     Returns
     -------
     tuple of pyarrow.Table
-        ``snapshot, user_id, shopper_text`` and ``snapshot, user_id, category, weight``.
+        ``snapshot, user_id, shopper_text, shopper_profile, shopper_history`` and ``snapshot,
+        user_id, category, weight``.
 
     Raises
     ------
@@ -168,13 +178,21 @@ def _demographics(log: Log, shoppers: pa.Table, snapshot: int) -> pa.Table:
 
 
 def _tables(described: dict[tuple[int, str], Persona]) -> tuple[pa.Table, pa.Table]:
-    from footfall.personas.describe import persona_text
+    from footfall.personas.describe import persona_profile, shopper_line
 
     texts: list[dict[str, Any]] = []
     interests: list[dict[str, Any]] = []
     for (snapshot, user), persona in described.items():
         key = {"snapshot": snapshot, "user_id": user}
-        texts.append({**key, "shopper_text": persona_text(persona)})
+        profile, latest = persona_profile(persona), list(persona.history[-_LATEST_ITEMS:])
+        texts.append(
+            {
+                **key,
+                "shopper_text": shopper_line(profile, latest),
+                "shopper_profile": profile,
+                "shopper_history": latest,
+            }
+        )
         interests += [
             {**key, "category": category, "weight": weight}
             for category, weight in persona.interests.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -12,7 +13,14 @@ from footfall.personas.arrow_sql import select
 from footfall.personas.habits import HISTORY_COLUMNS, check_histories, measure_habits
 from footfall.personas.persona import Persona
 
-__all__ = ["HABITS", "demographic_records", "describe_users", "persona_text"]
+__all__ = [
+    "HABITS",
+    "demographic_records",
+    "describe_users",
+    "persona_profile",
+    "persona_text",
+    "shopper_line",
+]
 
 #: Numbers of a persona that are habits, in one order everywhere.
 HABITS: Final = ("price_sensitivity", "brand_loyalty", "exploration", "patience", "activity")
@@ -139,10 +147,23 @@ def persona_text(persona: Persona, *, interests: int = 5, history: int = 6) -> s
     ...     interests={"GROCERY > SOUP": 0.6, "BAKERY > BREAD": 0.4}, history=("rye bread",)))
     '25-34 | 50-74K ; SOUP, BREAD ; rye bread'
     """
+    return shopper_line(
+        persona_profile(persona, interests=interests),
+        persona.history[-history:] if history > 0 else (),
+    )
+
+
+def persona_profile(persona: Persona, *, interests: int = 5) -> str:
+    """The first parts of :func:`persona_text`: demographic values and heaviest interests."""
     heaviest = sorted(persona.interests.items(), key=lambda pair: (-pair[1], pair[0]))
     parts = (
         " | ".join(value for value in persona.demographics.values() if value),
         ", ".join(path.rsplit(" > ", 1)[-1] for path, _ in heaviest[:interests]),
-        ", ".join(persona.history[-history:] if history > 0 else ()),
     )
+    return " ".join(" ; ".join(part for part in parts if part).split())
+
+
+def shopper_line(profile: str, history: Sequence[str]) -> str:
+    """A profile and the latest item texts, oldest first, as the one line of a shopper."""
+    parts = (profile, ", ".join(history))
     return " ".join(" ; ".join(part for part in parts if part).split())

@@ -7,6 +7,7 @@ from small_shop import day
 
 from footfall.errors import DataError, EmptyLogError, NoResponseError, SettingError
 from footfall.finetune import read_examples
+from footfall.personas.describe import shopper_line
 from footfall.personas.persona import Persona
 
 UNTIL = day(10)
@@ -72,6 +73,19 @@ def test_affinity_is_the_mean_share_under_each_step_of_the_path(shop):
     assert found["third/soap"]["category_affinity"] == pytest.approx(1 / 3)
     assert "25-34" in found["third/soup"]["shopper_text"]
     assert "tomato soup" in found["third/soup"]["shopper_text"]
+
+
+def test_a_shopper_s_line_is_made_of_profile_and_history(shop):
+    shop.slate("third", "ann", 21, {"soup": True, "soap": False})
+    for row in rows(read_examples(shop.log, until=UNTIL)).values():
+        line = shopper_line(row["shopper_profile"], row["shopper_history"])
+        assert row["shopper_text"] == line
+        assert row["item_brand"] is None
+        assert row["score"] is None
+    ann = rows(read_examples(shop.log, until=UNTIL))["third/soup"]
+    assert ann["shopper_history"] == ["tomato soup", "hand soap"]
+    assert "tomato soup" not in ann["shopper_profile"]
+    assert ann["item_category"] == "food > soup"
 
 
 def test_nothing_after_until_is_known(shop):
