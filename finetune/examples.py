@@ -20,7 +20,7 @@ from footfall.simulator.schema import ORIGIN_REAL
 if TYPE_CHECKING:
     from footfall.simulator.log import Log
 
-__all__ = ["read_examples"]
+__all__ = ["Label", "check_knowledge", "describe_rows", "read_examples", "read_rows"]
 
 Label = Literal["purchased", "clicked"]
 
@@ -142,14 +142,51 @@ def read_examples(
         item that ``items`` lacks.
     """
     _check(label, origins, max_slates, snapshots)
-    moments = {
-        "start": utc_moment(start),
-        "end": utc_moment(end),
-    }
     known_until = utc_moment(until)
     chosen = pa.table({"origin": pa.array(list(dict.fromkeys(origins)), pa.string())})
     check_knowledge(log, chosen, known_until, allow_unknown=allow_unknown_knowledge)
+    rows = read_rows(
+        log, label=label, start=start, end=end, origins=origins, max_slates=max_slates, seed=seed
+    )
+    return describe_rows(log, rows, until=known_until, snapshots=snapshots)
+
+
+def read_rows(
+    log: Log,
+    *,
+    label: Label = "purchased",
+    start: datetime | None = None,
+    end: datetime | None = None,
+    origins: Sequence[str] = (ORIGIN_REAL,),
+    max_slates: int | None = None,
+    seed: int = 0,
+    searches: pa.Table | None = None,
+) -> pa.Table:
+    """Shown items with their response, as :func:`describe_rows` takes them.
+
+    Parameters
+    ----------
+    searches:
+        Only these searches: a table with the column ``search_id``.
+    log, label, start, end, origins, max_slates, seed:
+        As for :func:`read_examples`.
+
+    Raises
+    ------
+    EmptyLogError
+        If no slate matches.
+    NoResponseError
+        If the log has slates but records no such response.
+    """
+    chosen = pa.table({"origin": pa.array(list(dict.fromkeys(origins)), pa.string())})
+    moments = {"start": utc_moment(start), "end": utc_moment(end)}
     slates = log.query(_SLATES.format(label=label), moments, chosen_origins=chosen)
+    if searches is not None:
+        slates = log.query(
+            "SELECT * FROM slates SEMI JOIN searches_kept USING (search_id)",
+            slates=slates,
+            searches_kept=searches,
+        )
     if max_slates is not None:
         slates = log.query(
             # By session, so that sessions stay as long as they were (but for the last one).
@@ -159,9 +196,43 @@ def read_examples(
         )
     if not slates.num_rows:
         _complain_empty(log, label, chosen)
-    read = log.query(_ROWS.format(label=label), slates=slates)
+    return log.query(_ROWS.format(label=label), slates=slates)
+
+
+def describe_rows(
+    log: Log, rows: pa.Table, *, until: datetime | None, snapshots: int = 8
+) -> Examples:
+    """Examples of shown items, described by what ``log`` says of shoppers and items.
+
+    The rows themselves need not be in the log: what is described may lie in the test part while
+    ``log`` holds the training part only.
+
+    Parameters
+    ----------
+    log:
+        The log whose history, prices and popularity are the features.
+    rows:
+        Columns ``search_id``, ``session_id``, ``user_id``, ``item_id``, ``query``, ``label``,
+        ``sample_rate``, ``origin``, ``shown_at``, ``slate_at``, ``position``, ``score`` and
+        ``copy`` (1, or more where a slate shows an item again).
+    until:
+        Nothing of the log from this moment on is used; none where the log holds nothing else.
+    snapshots:
+        As for :func:`read_examples`.
+
+    Raises
+    ------
+    DataError
+        If a row shows an item that the log lacks.
+    """
+    slates = log.query(
+        "SELECT search_id, any_value(slate_at) AS slate_at, any_value(origin) AS origin "
+        "FROM rows_read GROUP BY search_id",
+        rows_read=rows,
+    )
+    known_until = utc_moment(until)
     times = _snapshot_times(slates, known_until, snapshots)
-    placed = log.query(_PLACED, rows_read=read, snapshots=times)
+    placed = log.query(_PLACED, rows_read=rows, snapshots=times)
     return _join(log, placed, times, known_until)
 
 
@@ -243,11 +314,15 @@ def _complain_empty(log: Log, label: str, origins: pa.Table) -> None:
     )
 
 
-def _snapshot_times(slates: pa.Table, until: datetime, count: int) -> pa.Table:
-    """Moments at equal shares of the real slates before ``until``, then ``until`` itself."""
+def _snapshot_times(slates: pa.Table, until: datetime | None, count: int) -> pa.Table:
+    """Moments at equal shares of the real slates before ``until``, then ``until`` itself.
+
+    Without ``until`` the last moment is infinity.
+    """
     real = slates["slate_at"].filter(pa.array(slates["origin"].to_numpy() == ORIGIN_REAL))
     times = real.drop_null().to_numpy().astype("datetime64[us]").astype(np.int64)
-    end = np.datetime64(until, "us").astype(np.int64)
+    # DuckDB's infinity.
+    end = np.iinfo(np.int64).max if until is None else np.datetime64(until, "us").astype(np.int64)
     times = times[times < end]
     moments = (
         np.unique(np.quantile(times, np.arange(count) / count, method="lower"))
@@ -263,7 +338,7 @@ def _snapshot_times(slates: pa.Table, until: datetime, count: int) -> pa.Table:
     )
 
 
-def _join(log: Log, placed: pa.Table, times: pa.Table, until: datetime) -> Examples:
+def _join(log: Log, placed: pa.Table, times: pa.Table, until: datetime | None) -> Examples:
     items = item_features(log, placed, times, until)
     shoppers, interests = describe_shoppers(log, placed, times, until)
     table = log.query(

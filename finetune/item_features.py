@@ -32,6 +32,7 @@ _PRICES = """
 WITH paid AS (
     SELECT k.snapshot, p.item_id, median(p.amount / p.quantity) AS price
     FROM snapshots k JOIN purchases p ON p.purchased_at < k.known_at
+      OR (p.purchased_at IS NULL AND k.known_at = TIMESTAMP 'infinity')
     WHERE p.origin = 'real' AND p.quantity > 0 AND p.amount > 0
     GROUP BY ALL
 ), priced AS (
@@ -59,10 +60,11 @@ _POPULARITY = f"""
 WITH responses AS ({REAL_RESPONSES}),
 daily AS (
     SELECT r.item_id, i.category,
-           (SELECT min(k.snapshot) FROM snapshots k WHERE k.known_at > r.at) AS snapshot,
+           coalesce((SELECT min(k.snapshot) FROM snapshots k WHERE k.known_at > r.at),
+                    (SELECT max(k.snapshot) FROM snapshots k)) AS snapshot,
            count(*) AS responses
     FROM responses r JOIN items i ON i.item_id = r.item_id
-    WHERE r.at < $until
+    WHERE $until::TIMESTAMP IS NULL OR r.at < $until::TIMESTAMP
     GROUP BY ALL
 ), known AS (
     SELECT k.snapshot, d.item_id, d.category, d.responses
@@ -97,7 +99,9 @@ JOIN popularity q ON q.item_id = w.item_id AND q.snapshot = w.snapshot
 """
 
 
-def item_features(log: Log, placed: pa.Table, snapshots: pa.Table, until: datetime) -> pa.Table:
+def item_features(
+    log: Log, placed: pa.Table, snapshots: pa.Table, until: datetime | None
+) -> pa.Table:
     """Features of the items that the examples show, at the snapshots where they show them.
 
     Parameters
@@ -105,9 +109,9 @@ def item_features(log: Log, placed: pa.Table, snapshots: pa.Table, until: dateti
     placed:
         Rows with ``item_id`` and ``snapshot``.
     snapshots:
-        ``snapshot`` (0, 1, ...) and ``known_at``, ascending; the last is ``until``.
+        ``snapshot`` (0, 1, ...) and ``known_at``, ascending; the last is ``until``, or infinity.
     until:
-        End of the training part, exclusive.
+        End of the training part, exclusive; none where the log holds nothing else.
 
     Returns
     -------

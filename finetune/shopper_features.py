@@ -69,7 +69,8 @@ GROUP BY p.snapshot, p.user_id, p.item_id
 _WARMTH = f"""
 WITH responses AS ({REAL_RESPONSES})
 SELECT user_id, NOT EXISTS (
-    SELECT 1 FROM responses r WHERE r.user_id = w.user_id AND r.at < $until) AS user_cold
+    SELECT 1 FROM responses r WHERE r.user_id = w.user_id
+      AND ($until::TIMESTAMP IS NULL OR r.at < $until::TIMESTAMP)) AS user_cold
 FROM (SELECT DISTINCT user_id FROM placed) w
 """
 
@@ -87,13 +88,14 @@ WHERE u.persona IS NULL OR p.origin = 'real'
 
 _HISTORY = """
 SELECT h.* FROM histories h
-WHERE h.occurred_at < $known_at
+WHERE coalesce(h.occurred_at, TIMESTAMP '-infinity')
+      < (SELECT known_at FROM snapshots WHERE snapshot = $snapshot)
   AND h.user_id IN (SELECT user_id FROM shoppers WHERE snapshot = $snapshot)
 """
 
 
 def describe_shoppers(
-    log: Log, placed: pa.Table, snapshots: pa.Table, until: datetime
+    log: Log, placed: pa.Table, snapshots: pa.Table, until: datetime | None
 ) -> tuple[pa.Table, pa.Table]:
     """Describe the shoppers of the examples at the snapshots where they appear.
 
@@ -132,7 +134,7 @@ def _synthetic(log: Log, placed: pa.Table) -> dict[tuple[int, str], Persona]:
 
 
 def _real(
-    log: Log, placed: pa.Table, snapshots: pa.Table, until: datetime
+    log: Log, placed: pa.Table, snapshots: pa.Table, until: datetime | None
 ) -> dict[tuple[int, str], Persona]:
     from footfall.personas.describe import demographic_records, describe_users
     from footfall.personas.persona import Persona
@@ -147,16 +149,22 @@ def _real(
         shoppers=shoppers,
     )
     found: dict[tuple[int, str], Persona] = {}
-    for moment in snapshots.to_pylist():
-        people = _demographics(log, shoppers, moment["snapshot"])
-        past = log.query(_HISTORY, moment, histories=histories, shoppers=shoppers)
+    for snapshot in snapshots["snapshot"].to_pylist():
+        people = _demographics(log, shoppers, snapshot)
+        past = log.query(
+            _HISTORY,
+            {"snapshot": snapshot},
+            histories=histories,
+            shoppers=shoppers,
+            snapshots=snapshots,
+        )
         if past.num_rows:
             personas = describe_users(past, people)
         else:
             # Nobody has a history yet: demographics only.
             records = demographic_records(people)
             personas = [Persona(persona_id=u, demographics=d) for u, d in records.items()]
-        found |= {(moment["snapshot"], persona.persona_id): persona for persona in personas}
+        found |= {(snapshot, persona.persona_id): persona for persona in personas}
     return found
 
 
@@ -214,7 +222,7 @@ def category_affinity(log: Log, placed: pa.Table, interests: pa.Table) -> pa.Tab
     return log.query(_AFFINITY, placed=placed, interests=interests)
 
 
-def user_warmth(log: Log, placed: pa.Table, until: datetime) -> pa.Table:
+def user_warmth(log: Log, placed: pa.Table, until: datetime | None) -> pa.Table:
     """Whether each shopper has no real purchase or click before ``until``.
 
     Returns
