@@ -1,0 +1,173 @@
+"""Pairs as slates: what else was on the page, and the rows that become training examples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from footfall.errors import SettingError
+from footfall.simulator.catalog import Catalog
+from footfall.simulator.schema import ORIGIN_REAL
+from footfall.simulator.search.bm25 import BM25Search
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from footfall.simulator.log import Log
+
+__all__ = ["Negatives", "SlateMaker", "pair_rows"]
+
+Array = np.ndarray[Any, Any]
+
+#: ``popularity``: as the ingest reconstructs them. ``similar``: what BM25 finds for the query.
+#: ``mixed``: half and half. ``random``: any item.
+Negatives = Literal["popularity", "similar", "mixed", "random"]
+
+#: Popular items are drawn less than in proportion (word2vec's noise exponent), as at ingest.
+_EXPONENT: Final = 0.75
+#: Best BM25 answers that similar negatives are drawn from.
+_FOUND: Final = 30
+
+
+class SlateMaker:
+    """Draws the items that stand beside a response.
+
+    Items without a response so far are drawn as often as an average one: were they never shown in
+    vain, "new" would mean "clicked".
+
+    Parameters
+    ----------
+    log:
+        The training part.
+    kind:
+        How negatives are drawn.
+    per_response:
+        How many stand beside one response.
+    until:
+        Nothing of the log from this moment on is used.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        *,
+        kind: Negatives = "popularity",
+        per_response: int = 9,
+        until: datetime | None = None,
+        candidates: Sequence[str] | None = None,
+    ) -> None:
+        if per_response < 1:
+            raise SettingError(f"per_response: {per_response} is below 1.")
+        self._kind = kind
+        self._per_response = per_response
+        self._catalog = Catalog.from_log(log, until=until)
+        counts = self._catalog.table["popularity"].to_numpy().astype(np.float64)
+        warm = counts > 0
+        counts[~warm] = counts[warm].mean() if warm.any() else 1.0
+        if candidates is not None:
+            shown = self._catalog.places([item for item in candidates if item in self._catalog])
+            allowed = warm.copy()
+            allowed[shown] = True
+            counts[~allowed] = 0.0
+        weights = counts**_EXPONENT
+        if kind == "random":
+            weights = (weights > 0).astype(np.float64)
+        self._weights = weights / weights.sum()
+        self._search = BM25Search(self._catalog) if kind in {"similar", "mixed"} else None
+
+    def rows(self, pairs: pa.Table, origin: str, seed: int) -> pa.Table:
+        """One slate a pair, as :func:`~footfall.finetune.examples.describe_rows` takes them.
+
+        Pairs are taken as responses; the negatives of a slate have no item twice.
+        """
+        rng = np.random.default_rng([seed, 2])
+        taken = self._catalog.places(pairs["item_id"].to_pylist())
+        beside = self._popular(taken, rng)
+        if self._search is not None:
+            self._put_similar(beside, taken, pairs["query"].to_pylist(), rng)
+        places = np.column_stack([taken, beside])
+        size = places.shape[1]
+        # The response stands anywhere: a fixed place would tell it.
+        turn = rng.random(places.shape).argsort(axis=1)
+        places = np.take_along_axis(places, turn, axis=1)
+        labels = (turn == 0).ravel()
+        known = places.ravel() >= 0
+        repeated = np.repeat(np.arange(pairs.num_rows), size)
+        table = pa.table(
+            {
+                "user_id": pairs["user_id"].take(pa.array(repeated)),
+                "item_id": pa.array(self._catalog.item_ids[places.ravel()], pa.string()),
+                "query": pairs["query"].take(pa.array(repeated)),
+                "label": pa.array(labels),
+            }
+        )
+        return _rows(table, repeated, origin).filter(pa.array(known))
+
+    def _popular(self, taken: Array, rng: np.random.Generator) -> Array:
+        """Weighted draws without replacement for each slate, by exponential races in blocks."""
+        beside = np.full((len(taken), self._per_response), -1, np.int64)
+        with np.errstate(divide="ignore"):
+            rate = self._weights
+        block = max(1, 4_000_000 // len(rate))
+        for start in range(0, len(taken), block):
+            stop = min(start + block, len(taken))
+            with np.errstate(divide="ignore"):
+                times = rng.exponential(size=(stop - start, len(rate))) / rate
+            times[np.arange(stop - start), taken[start:stop]] = np.inf
+            most = min(self._per_response, len(rate) - 1)
+            nearest = np.argpartition(times, most - 1, axis=1)[:, :most] if most else None
+            if nearest is None:
+                continue
+            finite = np.isfinite(np.take_along_axis(times, nearest, axis=1))
+            beside[start:stop, :most] = np.where(finite, nearest, -1)
+        return beside
+
+    def _put_similar(
+        self,
+        beside: Array,
+        taken: Array,
+        queries: Sequence[str | None],
+        rng: np.random.Generator,
+    ) -> None:
+        """Replace (half of) the popular items by answers to the query, where there are any."""
+        assert self._search is not None
+        wanted = self._per_response if self._kind == "similar" else self._per_response // 2
+        distinct = sorted({query for query in queries if query})
+        found = dict(zip(distinct, self._search.search(distinct, limit=_FOUND), strict=True))
+        for slate, query in enumerate(queries):
+            answers = self._catalog.places(found[query]) if query else np.zeros(0, np.int64)
+            answers = answers[(answers != taken[slate]) & (self._weights[answers] > 0)]
+            answers = rng.permutation(answers[~np.isin(answers, beside[slate])])[:wanted]
+            beside[slate, : len(answers)] = answers
+
+
+def pair_rows(pairs: pa.Table, origin: str) -> pa.Table:
+    """Labelled pairs as slates of one item each, for logs that tell both responses."""
+    return _rows(pairs, np.arange(pairs.num_rows), origin)
+
+
+def _rows(table: pa.Table, slates: Array, origin: str) -> pa.Table:
+    if origin == ORIGIN_REAL:
+        raise SettingError("origin: rows that were made are not real ones.")
+    count = table.num_rows
+    names = pa.array([f"{origin}/{number}" for number in slates.tolist()], pa.string())
+    return pa.table(
+        {
+            "search_id": names,
+            "session_id": names,
+            "user_id": table["user_id"],
+            "item_id": table["item_id"],
+            "query": table["query"],
+            "label": table["label"],
+            "sample_rate": pa.array(np.ones(count)),
+            "origin": pa.array([origin] * count, pa.string()),
+            "shown_at": pa.nulls(count, pa.timestamp("us")),
+            "slate_at": pa.nulls(count, pa.timestamp("us")),
+            "position": pa.nulls(count, pa.int32()),
+            "score": pa.nulls(count, pa.float64()),
+            "copy": pa.array(np.ones(count, np.int64)),
+        }
+    )
