@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from footfall.finetune.example_table import Examples
+from footfall.finetune.hidden_states import HiddenStates
 
 __all__ = ["Chunk", "PairTable", "RowNumbers", "SlateSampler", "TokenTable", "collate"]
 
@@ -30,6 +31,7 @@ class TokenTable:
     """Token ids of texts, flat, with offsets: int32, and int64 of shape (texts + 1,)."""
 
     def __init__(self, texts: Sequence[str], tokenizer: Any, max_tokens: int) -> None:
+        self.texts = texts
         ids: list[list[int]] = []
         if texts:
             # An empty text still has the two marks of its ends.
@@ -51,19 +53,18 @@ class TokenTable:
         ids = np.where(mask, self.flat[source], self.padding)
         return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(mask.astype(np.int64))
 
-    def chunks(self, texts: Array, size: int = CHUNK_TEXTS) -> tuple[list[Chunk], Array]:
-        """Cut texts into chunks of like length.
+    def parts(self, texts: Array, size: int = CHUNK_TEXTS) -> tuple[list[Array], Array]:
+        """Cut texts into parts of like length.
 
         Returns
         -------
         tuple
-            The chunks, and for each of ``texts`` its place among their rows, shape (texts,).
+            The parts, and for each of ``texts`` its place among their rows, shape (texts,).
         """
         order = np.argsort(self.lengths[texts], kind="stable")
         places = np.empty(len(texts), np.int64)
         places[order] = np.arange(len(texts))
-        parts = [texts[order[start : start + size]] for start in range(0, len(texts), size)]
-        return [self.padded(part) for part in parts], places
+        return [texts[order[start : start + size]] for start in range(0, len(texts), size)], places
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class PairTable:
     """Examples as numbers: which texts a row has, its features, target and weight.
 
     ``query``, ``shopper``, ``item``, ``slate``: int64, shape (rows,); ``numbers``: float32, shape
-    (rows, features), standardised.
+    (rows, features), standardised. ``states`` are the hidden states below the trained layers;
+    without them the encoder starts at the token ids.
     """
 
     tokens: TokenTable
@@ -83,6 +85,7 @@ class PairTable:
     numbers: Array
     targets: Array
     weights: Array
+    states: HiddenStates | None = None
 
     @classmethod
     def from_examples(
@@ -115,6 +118,15 @@ class PairTable:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def used_texts(self) -> Array:
+        """Numbers of the texts that count in some row, each once, ascending."""
+        sides = (self.query[self.asked > 0], self.shopper, self.item)
+        return np.unique(np.concatenate(sides))
+
+    def padded(self, texts: Array) -> Chunk:
+        """What the encoder starts from, and the mask, padded to the longest of some texts."""
+        return (self.states or self.tokens).padded(texts)
 
 
 class RowNumbers(Dataset):  # type: ignore[misc]
@@ -162,10 +174,10 @@ def collate(pairs: PairTable, rows: Sequence[int]) -> dict[str, Any]:
     query = np.where(asked > 0, pairs.query[chosen], pairs.item[chosen])
     every = np.concatenate([query, pairs.shopper[chosen], pairs.item[chosen]])
     texts, inverse = np.unique(every, return_inverse=True)
-    chunks, places = pairs.tokens.chunks(texts)
+    parts, places = pairs.tokens.parts(texts)
     where = torch.from_numpy(places[inverse].reshape(3, len(chosen)))
     return {
-        "chunks": chunks,
+        "chunks": [pairs.padded(part) for part in parts],
         "query": where[0],
         "shopper": where[1],
         "item": where[2],

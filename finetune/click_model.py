@@ -192,12 +192,17 @@ class ClickModel:
         from footfall.finetune.batches import PairTable
 
         assert self._standardiser is not None
-        return PairTable.from_examples(
+        pairs = PairTable.from_examples(
             examples,
             self._standardiser.apply(examples),
             self._tokenizer,
             self.settings.max_tokens,
         )
+        if self._network.split is None or not len(pairs):
+            return pairs
+        from footfall.finetune.hidden_states import with_states
+
+        return with_states(pairs, self._network.split, self.settings)
 
     def save(self, folder: str | Path) -> Path:
         """Write adapter (or encoder), head, settings and model card; replaces ``folder`` whole.

@@ -25,6 +25,18 @@ class ClickSettings(BaseModel):
     lora_targets: Literal["attention", "all"] = Field(
         "attention", description="Adapted layers: query and value, or all linear layers."
     )
+    trained_layers: int = Field(
+        0,
+        ge=0,
+        description="Only so many of the encoder's last layers are trained, and what enters them "
+        "is computed once for every text: faster, less room to learn. 0 trains all layers.",
+    )
+    state_memory: float = Field(
+        4.0,
+        ge=0.0,
+        description="Most GiB of hidden states kept in memory for trained_layers, shared by the "
+        "models of a process; the rest is computed when needed.",
+    )
     dropout: float = Field(0.05, ge=0.0, lt=1.0, description="Dropout before the adapters.")
     max_tokens: int = Field(
         64, ge=8, le=512, description="Longest text in tokens; longer texts are cut."

@@ -14,6 +14,7 @@ from torch import nn
 
 from footfall.errors import EngineMissingError
 from footfall.finetune.click_settings import ClickSettings
+from footfall.finetune.layer_split import LayerSplit
 from footfall.models import encoder_folder
 
 if TYPE_CHECKING:
@@ -33,9 +34,12 @@ class ClickNetwork(nn.Module):  # type: ignore[misc]
     so they stay positive.
     """
 
-    def __init__(self, encoder: nn.Module, features: int, hidden: int) -> None:
+    def __init__(
+        self, encoder: nn.Module, features: int, hidden: int, split: LayerSplit | None = None
+    ) -> None:
         super().__init__()
         self.encoder = encoder
+        self.split = split
         self.log_scales = nn.Parameter(torch.tensor([_QUERY_SCALE, _SHOPPER_SCALE]).log())
         self.bias = nn.Parameter(torch.zeros(()))
         self.linear = nn.Linear(features, 1, bias=False)
@@ -49,15 +53,23 @@ class ClickNetwork(nn.Module):  # type: ignore[misc]
     def encode(self, chunks: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
         """Vectors of all texts of the chunks, in order, float, shape (texts, width).
 
-        Each chunk is token ids and attention mask, int64, shape (texts, tokens).
+        Each chunk is token ids, int64, shape (texts, tokens), or the hidden states that enter the
+        trained layers, float, shape (texts, tokens, width); and the attention mask.
         """
         vectors = []
-        for ids, mask in chunks:
-            states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        for first, mask in chunks:
+            states = self._last_states(first, mask)
             shares = mask.unsqueeze(-1).to(states.dtype)
             pooled = (states * shares).sum(1) / shares.sum(1).clamp(min=1.0)
             vectors.append(nn.functional.normalize(pooled.float(), dim=-1))
         return torch.cat(vectors)
+
+    def _last_states(self, first: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        if self.split is None:
+            states: torch.Tensor = self.encoder(input_ids=first, attention_mask=mask)[0]
+            return states
+        entering = first if first.is_floating_point() else self.split.lower(first, mask)
+        return self.split.upper(entering, mask)
 
     def score(
         self, query: torch.Tensor, shopper: torch.Tensor, asked: torch.Tensor, numbers: torch.Tensor
@@ -138,29 +150,40 @@ def build_network(
     EngineMissingError
         If the encoder cannot be loaded.
     """
-    from transformers import AutoModel
+    from transformers import AutoConfig, AutoModel
 
     folder = encoder_folder(settings.encoder)
     if trained is not None and settings.tuning == "full":
         folder = str(trained / "encoder")
     try:
-        # Dropout inside the encoder would forbid its fast attention; adapters have their own.
-        rates = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-        if settings.tuning == "full":
-            rates["hidden_dropout_prob"] = settings.dropout
+        config = AutoConfig.from_pretrained(folder)
+        _set_dropout(config, settings.dropout if settings.tuning == "full" else 0.0)
         with _quietly():
-            encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, **rates)
+            encoder = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise EngineMissingError(
             f"The text encoder {settings.encoder!r} cannot be loaded: {error}",
             hint="Give the name of the bundled encoder or a folder with a model.",
         ) from error
+    split = LayerSplit(encoder, settings.trained_layers) if settings.trained_layers else None
     if settings.tuning == "lora":
-        encoder = _adapted(encoder, settings, trained)
-    return ClickNetwork(encoder, features, settings.head_hidden)
+        encoder = _adapted(encoder, settings, trained, split)
+    return ClickNetwork(encoder, features, settings.head_hidden, split)
 
 
-def _adapted(encoder: nn.Module, settings: ClickSettings, trained: Path | None) -> nn.Module:
+def _set_dropout(config: Any, rate: float) -> None:
+    """Set the dropout of hidden states, under whichever name an architecture has for it.
+
+    Dropout of attention would forbid the fast kernels, so it is off; adapters have their own.
+    """
+    for name, value in config.to_dict().items():
+        if ("dropout" in name or name.endswith("_pdrop")) and isinstance(value, float):
+            setattr(config, name, 0.0 if "att" in name else rate)
+
+
+def _adapted(
+    encoder: nn.Module, settings: ClickSettings, trained: Path | None, split: LayerSplit | None
+) -> nn.Module:
     from peft import LoraConfig, PeftModel, get_peft_model
 
     if trained is not None:
@@ -171,6 +194,7 @@ def _adapted(encoder: nn.Module, settings: ClickSettings, trained: Path | None) 
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.dropout,
         target_modules=targets,
+        layers_to_transform=None if split is None else split.trained_numbers,
         task_type="FEATURE_EXTRACTION",
     )
     adapted = get_peft_model(encoder, config)

@@ -22,14 +22,16 @@ _BLOCK_ROWS = 65_536
 
 def cosines(network: ClickNetwork, pairs: PairTable) -> tuple[torch.Tensor, torch.Tensor]:
     """Cosines of query and item (0 when browsing) and of shopper and item, shape (rows,) each."""
-    used = np.unique(np.concatenate([pairs.query[pairs.asked > 0], pairs.shopper, pairs.item]))
-    chunks, places = pairs.tokens.chunks(used)
+    used = pairs.used_texts()
+    parts, places = pairs.tokens.parts(used)
     device = network.bias.device
     was_training = network.training
     network.eval()
     with torch.inference_mode():
-        parts = [network.encode([(ids.to(device), mask.to(device))]) for ids, mask in chunks]
-        vectors = torch.cat(parts)
+        chunks = map(pairs.padded, parts)
+        vectors = torch.cat(
+            [network.encode([(first.to(device), mask.to(device))]) for first, mask in chunks]
+        )
         row_of = np.zeros(len(pairs.tokens), np.int64)
         row_of[used] = places
         result = [

@@ -187,6 +187,10 @@ def train_network(
     checkpoint = newest_checkpoint(folder, fingerprint) if resume else None
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)
+    # Validation first: where memory does not hold all, it keeps what comes last.
+    for part in (validation, pairs):
+        if part is not None and part.states is not None:
+            part.states.prepare(part.used_texts())
     warm_start(network, pairs, settings)
     start_loss = None if validation is None else validation_loss(network, validation)
     start_state = {name: value.clone() for name, value in network.state_dict().items()}
