@@ -40,7 +40,7 @@ WHERE s.origin = 'real'
 """
 
 _BY_TIME = """
-SELECT *, CASE WHEN moment < $train_until THEN 'train' 
+SELECT *, CASE WHEN moment < $train_until THEN 'train'
                WHEN moment < $validation_until THEN 'validation'
                WHEN $test_until::TIMESTAMP IS NULL OR moment < $test_until::TIMESTAMP
                THEN 'test' END AS part
@@ -111,9 +111,9 @@ SELECT * FROM kept WHERE part <> 'train' OR search_id IN (SELECT search_id FROM 
 class Parted:
     """Which search is in which part.
 
-    ``searches``: ``search_id``, ``session_id``, ``user_id``, ``moment``, ``part`` (train, validation
-    or test). ``held_items``: ``item_id`` and the ``part`` that may show it. ``held_users``:
-    ``user_id``.
+    ``searches``: ``search_id``, ``session_id``, ``user_id``, ``moment``, and ``part``: train,
+    validation, test, or history (in the training log, but not trained on). ``held_items``:
+    ``item_id`` and the ``part`` that may show it. ``held_users``: ``user_id``.
     """
 
     searches: pa.Table
