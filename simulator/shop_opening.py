@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ from footfall.simulator.shopper import Shop
 from footfall.simulator.simulation_settings import SimulationSettings
 from footfall.simulator.typing_slips import TypingSlips
 
-__all__ = ["OpenedShop", "ShopFit", "open_shop", "read_run_configuration"]
+__all__ = ["OpenedShop", "ShopFit", "open_prompts", "open_shop", "read_run_configuration"]
 
 _QUERY_EXAMPLES = 4
 _REFORMULATION_EXAMPLES = 2
@@ -120,7 +120,14 @@ def open_shop(
     kind = engine.identity.kind if begun is None else str(begun["engine"])
     fit = None if begun is None else ShopFit.model_validate(begun["fit"])
     language = fit.language if fit else catalog_language(log, until=settings.until)
-    prompts = _prompts(log, language, settings, tuned=engine.identity.tuned)
+    prompts = open_prompts(
+        log,
+        language,
+        until=settings.until,
+        count=settings.query_examples,
+        seed=settings.seed,
+        tuned=engine.identity.tuned,
+    )
     if fit is None:
         fit = _fit(log, catalog, engine, prompts, language, personas, settings)
     parts = {
@@ -139,19 +146,25 @@ def open_shop(
     return OpenedShop(_shop(parts, fit), fit, kind)
 
 
-def _prompts(
-    log: Log, language: Language, settings: SimulationSettings, *, tuned: bool
+def open_prompts(
+    log: Log,
+    language: Language,
+    *,
+    until: datetime | None,
+    count: int | None,
+    seed: int,
+    tuned: bool,
 ) -> PromptBook:
-    """Prompts with patterns of the log's own queries and of how they were said anew."""
-    count = settings.query_examples
+    """Prompts with patterns of the log's own queries and of how they were said anew.
+
+    ``count`` patterns; where it is none, four, and none for a tuned model.
+    """
     if count is None:
         count = 0 if tuned else _QUERY_EXAMPLES
     locale = language.default_locale()
-    examples = read_query_examples(
-        log, until=settings.until, count=count, seed=settings.seed, locale=locale
-    )
+    examples = read_query_examples(log, until=until, count=count, seed=seed, locale=locale)
     said_anew = read_reformulation_examples(
-        log, until=settings.until, count=min(count, _REFORMULATION_EXAMPLES), seed=settings.seed
+        log, until=until, count=min(count, _REFORMULATION_EXAMPLES), seed=seed
     )
     return PromptBook(
         (

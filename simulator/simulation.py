@@ -30,7 +30,7 @@ from footfall.simulator.simulation_cost import cost_line
 from footfall.simulator.simulation_settings import SimulationSettings, SimulationSummary
 from footfall.simulator.writer import LogWriter, committed_sessions
 
-__all__ = ["Simulation", "SimulationSettings", "SimulationSummary"]
+__all__ = ["Simulation", "SimulationSettings", "SimulationSummary", "user_rows"]
 
 #: After this many answers the share of unusable ones decides whether to go on.
 _ANSWERS_BEFORE_JUDGING = 100
@@ -153,7 +153,7 @@ class Simulation:
         )
         for first in range(0, len(self.personas), _USERS_AT_ONCE):
             block = self.personas[first : first + _USERS_AT_ONCE]
-            log.append("users", _user_rows(self.run_id, block))
+            log.append("users", user_rows(self.run_id, block))
 
     def _announce(self, opened: OpenedShop, done: int) -> None:
         todo = self.settings.sessions - done
@@ -267,7 +267,8 @@ class Simulation:
         summary.purchases = row["purchases"]
 
 
-def _user_rows(run_id: str, personas: list[Persona]) -> pa.Table:
+def user_rows(run_id: str, personas: Sequence[Persona]) -> pa.Table:
+    """Personas as rows of the table ``users``, under ids of the run's own."""
     rows = [
         {
             "user_id": f"{run_id}/{persona.persona_id}",

@@ -1,0 +1,180 @@
+"""Trains the arms of a proof and keeps their scores, so that nothing is trained twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from footfall.errors import DataError
+from footfall.files import whole_file
+from footfall.finetune.click_model import ClickModel
+from footfall.finetune.click_settings import ClickSettings
+from footfall.finetune.example_table import Examples
+
+__all__ = ["ArmScores", "ArmTrainer", "ValidationObjective"]
+
+
+@dataclass(frozen=True)
+class ArmScores:
+    """Score tables of one trained model on the validation and the test part.
+
+    ``seconds`` is what training and scoring took; ``steps`` and ``kept`` are of the model's card.
+    """
+
+    validation: pa.Table
+    test: pa.Table
+    seconds: float
+    steps: int
+    kept: str
+
+
+class ArmTrainer:
+    """Trains on the real rows and an arm's added rows.
+
+    Parameters
+    ----------
+    real, validation, test:
+        Examples of the three parts.
+    settings:
+        Of the classifier; the seed is replaced.
+    folder:
+        Where scores are kept; a model trained with the same rows and settings is not trained
+        again.
+    """
+
+    def __init__(
+        self,
+        real: Examples,
+        validation: Examples,
+        test: Examples,
+        settings: ClickSettings,
+        folder: Path,
+    ) -> None:
+        self.real, self.validation, self.test = real, validation, test
+        self.settings = settings
+        self.folder = folder
+        self._parts = _digest(validation, test)
+
+    def train(
+        self, arm: str, added: Examples | None, alpha: float, seed: int, *, budget: float = 1.0
+    ) -> ArmScores:
+        """Scores of one arm: ``added`` rows weigh ``alpha`` times their own weight.
+
+        With an alpha of 0 the arm is the real rows, whatever would be added. A ``budget`` below 1
+        takes that share of the training steps.
+        """
+        rows = self.real
+        if added is not None and alpha > 0 and len(added):
+            weighed = added.with_column("weight", added.weights * alpha)
+            rows = Examples.concat([self.real, weighed])
+        settings = self.settings.model_copy(
+            update={"seed": seed, "epochs": self.settings.epochs * budget}
+        )
+        text = settings.model_dump_json() + self._parts + _digest(rows)
+        key = hashlib.sha256(text.encode()).hexdigest()[:20]
+        found = self._kept(key)
+        if found is not None:
+            return found
+        began = monotonic()
+        model = ClickModel(settings).fit(rows, self.validation)
+        scores = ArmScores(
+            validation=self.validation.score_table(model.predict_proba(self.validation)),
+            test=self.test.score_table(model.predict_proba(self.test)),
+            seconds=monotonic() - began,
+            steps=int(model.card["training"]["steps"]),
+            kept=str(model.card["training"]["kept"]),
+        )
+        self._keep(key, scores, {"arm": arm, "alpha": alpha, "seed": seed, "budget": budget})
+        return scores
+
+    def _kept(self, key: str) -> ArmScores | None:
+        card = self.folder / f"{key}.json"
+        if not card.is_file():
+            return None
+        try:
+            told = json.loads(card.read_text(encoding="utf-8"))
+            validation, test = (
+                pq.read_table(self.folder / f"{key}.{part}.parquet")
+                for part in ("validation", "test")
+            )
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{card}: the scores kept there cannot be read: {error}",
+                hint="Delete that file: the arm is trained again.",
+            ) from error
+        return ArmScores(validation, test, told["seconds"], told["steps"], told["kept"])
+
+    def _keep(self, key: str, scores: ArmScores, told: dict[str, Any]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for part, table in (("validation", scores.validation), ("test", scores.test)):
+            with whole_file(self.folder / f"{key}.{part}.parquet") as partial:
+                pq.write_table(table, partial)
+        # The card comes last: with it the scores are complete.
+        told |= {"seconds": scores.seconds, "steps": scores.steps, "kept": scores.kept}
+        with whole_file(self.folder / f"{key}.json") as partial:
+            partial.write_text(json.dumps(told), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class ValidationObjective:
+    """What a weight of added rows is chosen by, on real validation rows; lower is better.
+
+    Log loss in nats: of all rows, or (``cold``) of the rows of cold items, where the warm rows lose
+    no more than ``harm`` against the real arm. Where validation has fewer than ``fewest`` cold
+    responses, all rows count.
+    """
+
+    cold: bool = False
+    harm: float = 0.002
+    fewest: int = 20
+
+    def uses_cold(self, validation: pa.Table) -> bool:
+        """Whether the cold rows are many enough to choose by."""
+        cold = validation["item_cold"].to_numpy()
+        labels = validation["label"].to_numpy()
+        return bool(self.cold and int((labels & cold).sum()) >= self.fewest)
+
+    def score(self, validation: pa.Table, reference: pa.Table) -> float:
+        """Score of one model's validation table beside that of the real arm of the same seed."""
+        cold = validation["item_cold"].to_numpy()
+        if not self.uses_cold(validation):
+            return _log_loss(validation, np.ones(len(cold), bool))
+        excess = _log_loss(validation, ~cold) - _log_loss(reference, ~cold)
+        if excess > self.harm:
+            # Harm to what works already is worth nothing elsewhere.
+            return _log_loss(reference, cold) + excess
+        return _log_loss(validation, cold)
+
+
+def _log_loss(table: pa.Table, rows: np.ndarray[Any, Any]) -> float:
+    from sklearn.metrics import log_loss
+
+    if not rows.any():
+        return 0.0
+    return float(
+        log_loss(
+            table["label"].to_numpy()[rows],
+            table["probability"].to_numpy()[rows],
+            sample_weight=table["weight"].to_numpy()[rows],
+            labels=[False, True],
+        )
+    )
+
+
+def _digest(*parts: Examples) -> str:
+    """Of all columns that training or scoring reads."""
+    digest = hashlib.sha256()
+    for part in parts:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, part.table.schema) as writer:
+            writer.write_table(part.table)
+        digest.update(sink.getvalue())
+    return digest.hexdigest()

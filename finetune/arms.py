@@ -1,0 +1,186 @@
+"""The rows that each arm of a proof adds to the real ones, in equal number.
+
+An arm is the real training rows and as many further ones as every other arm has. What the further
+rows are made of is the only difference between arms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from footfall.errors import EmptyLogError, SettingError
+from footfall.finetune.controls import oversample_real, random_pairs
+from footfall.finetune.example_table import Examples
+from footfall.finetune.examples import Label, describe_rows, read_rows
+from footfall.finetune.pair_slates import Negatives, SlateMaker, pair_rows
+from footfall.finetune.pairs import (
+    PAIR_SCHEMA,
+    logged_candidates,
+    neighbour_pairs,
+    popularity_pairs,
+    title_pairs,
+)
+
+if TYPE_CHECKING:
+    from footfall.simulator.log import Log
+
+__all__ = ["CONTROLS", "ArmRows", "ArmSource"]
+
+Array = np.ndarray[Any, Any]
+
+#: Arms that need no model: what anybody could add.
+CONTROLS: Final = ("oversampled", "random-pairs", "popularity", "title", "neighbours")
+
+#: ``page``: what the simulated page showed; the others as in :data:`Negatives`.
+Beside = Literal["page", "popularity", "similar", "mixed", "random"]
+
+_RESPONSES_OF_RUN = """
+SELECT e.user_id, i.item_id, nullif(trim(s.query), '') AS query, i.{label} AS label
+FROM impressions i JOIN searches s USING (search_id) JOIN sessions e USING (session_id)
+WHERE i.origin = $run AND i.{label} IS NOT NULL AND (i.{label} OR $both)
+ORDER BY md5($seed || '/' || i.search_id || '/' || i.item_id)
+"""
+
+
+@dataclass(frozen=True)
+class ArmSource:
+    """What arms are made of.
+
+    Parameters
+    ----------
+    log:
+        The training part, with the runs that were simulated on it.
+    real:
+        The real training rows, described.
+    label:
+        The response that is learned.
+    aimed:
+        Items that the gap lies at; controls and runs aim at the same ones.
+    until:
+        End of the training part where the log has times.
+    beside:
+        What stands beside the response of a made slate.
+    seed:
+        Seed of everything that is drawn.
+    """
+
+    log: Log
+    real: Examples
+    label: Label
+    aimed: Sequence[str]
+    until: datetime | None = None
+    beside: Beside = "popularity"
+    seed: int = 0
+
+    def with_seed(self, seed: int) -> ArmSource:
+        """The same source with other chance."""
+        return replace(self, seed=seed)
+
+
+class ArmRows:
+    """Makes the added rows of arms; see :class:`ArmSource`."""
+
+    def __init__(self, source: ArmSource) -> None:
+        self.source = source
+
+    def control(self, name: str, count: int) -> Examples:
+        """``count`` rows of a control (:data:`CONTROLS`).
+
+        Raises
+        ------
+        SettingError
+            If there is no such control.
+        """
+        source = self.source
+        if name == "oversampled":
+            return oversample_real(source.real, count, source.seed)
+        if name == "random-pairs":
+            return random_pairs(source.real, count, source.seed)
+        log, label, seed = source.log, source.label, source.seed
+        if name == "popularity":
+            pairs = popularity_pairs(log, label, count, seed)
+        elif name == "title":
+            pairs = title_pairs(log, label, source.aimed, count, seed)
+        elif name == "neighbours":
+            pairs = neighbour_pairs(log, label, source.aimed, count, seed)
+        else:
+            raise SettingError(
+                f"There is no control {name!r}.", hint=f"Controls: {', '.join(CONTROLS)}."
+            )
+        return self._described(pairs, f"control:{name}", count)
+
+    def run(self, run_id: str, count: int) -> Examples:
+        """``count`` rows made of a run's responses, or fewer where the run has fewer.
+
+        Raises
+        ------
+        EmptyLogError
+            If the run has no response.
+        """
+        source = self.source
+        if source.beside == "page" or self._answers_alone(run_id):
+            rows = read_rows(source.log, label=source.label, origins=(run_id,), seed=source.seed)
+            return _cut(self._describe(rows), count)
+        pairs = source.log.query(
+            _RESPONSES_OF_RUN.format(label=source.label),
+            {"run": run_id, "both": False, "seed": str(source.seed)},
+        ).cast(PAIR_SCHEMA)
+        if not pairs.num_rows:
+            raise EmptyLogError(
+                f"The run {run_id!r} has no response `{source.label}`.",
+                hint="Simulate more sessions, or learn another response.",
+            )
+        return self._described(pairs, run_id, count)
+
+    def _described(self, pairs: pa.Table, origin: str, count: int) -> Examples:
+        """Pairs as slates like the log's own; as many whole ones as ``count`` rows take."""
+        source = self.source
+        labels = pairs["label"].to_numpy()
+        if not labels.all():
+            return _cut(self._describe(pair_rows(pairs, origin)), count)
+        pairs = pairs.slice(0, -(-count // (self._per_response + 1)))
+        rows = self._maker.rows(pairs, origin, source.seed)
+        return _cut(self._describe(rows), count)
+
+    def _describe(self, rows: pa.Table) -> Examples:
+        return describe_rows(self.source.log, rows, until=self.source.until)
+
+    def _answers_alone(self, run_id: str) -> bool:
+        """Whether the run's pages hold one item each, taken or not: those are kept as they are."""
+        found = self.source.log.scalar(
+            "SELECT max(position) = 1 AND NOT bool_and("
+            f"{self.source.label}) FROM impressions WHERE origin = $run",
+            {"run": run_id},
+        )
+        return bool(found)
+
+    @cached_property
+    def _per_response(self) -> int:
+        """Rows in vain beside a response, as in the real part."""
+        rate = float(self.source.real.labels.mean())
+        return max(1, round((1.0 - rate) / rate))
+
+    @cached_property
+    def _maker(self) -> SlateMaker:
+        kind: Negatives = "popularity" if self.source.beside == "page" else self.source.beside
+        if logged_candidates(self.source.log) and self.source.beside == "popularity":
+            # Real pages answer the query; popular items beside it would be too easy.
+            kind = "similar"
+        return SlateMaker(
+            self.source.log,
+            kind=kind,
+            per_response=self._per_response,
+            until=self.source.until,
+            candidates=self.source.aimed,
+        )
+
+
+def _cut(examples: Examples, count: int) -> Examples:
+    return examples if len(examples) <= count else examples.take(np.arange(count))
