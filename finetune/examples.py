@@ -200,7 +200,12 @@ def read_rows(
 
 
 def describe_rows(
-    log: Log, rows: pa.Table, *, until: datetime | None, snapshots: int = 8
+    log: Log,
+    rows: pa.Table,
+    *,
+    until: datetime | None,
+    snapshots: int = 8,
+    demographics: pa.Table | None = None,
 ) -> Examples:
     """Examples of shown items, described by what ``log`` says of shoppers and items.
 
@@ -219,6 +224,9 @@ def describe_rows(
         Nothing of the log from this moment on is used; none where the log holds nothing else.
     snapshots:
         As for :func:`read_examples`.
+    demographics:
+        What people say of themselves (``user_id`` and text columns), where ``log`` lacks some of
+        the people; the log's own when not given.
 
     Raises
     ------
@@ -233,7 +241,7 @@ def describe_rows(
     known_until = utc_moment(until)
     times = _snapshot_times(slates, known_until, snapshots)
     placed = log.query(_PLACED, rows_read=rows, snapshots=times)
-    return _join(log, placed, times, known_until)
+    return _join(log, placed, times, known_until, demographics)
 
 
 def check_knowledge(
@@ -338,9 +346,15 @@ def _snapshot_times(slates: pa.Table, until: datetime | None, count: int) -> pa.
     )
 
 
-def _join(log: Log, placed: pa.Table, times: pa.Table, until: datetime | None) -> Examples:
+def _join(
+    log: Log,
+    placed: pa.Table,
+    times: pa.Table,
+    until: datetime | None,
+    demographics: pa.Table | None,
+) -> Examples:
     items = item_features(log, placed, times, until)
-    shoppers, interests = describe_shoppers(log, placed, times, until)
+    shoppers, interests = describe_shoppers(log, placed, times, until, demographics)
     table = log.query(
         _JOINED,
         placed=placed,

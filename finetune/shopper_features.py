@@ -95,12 +95,16 @@ WHERE coalesce(h.occurred_at, TIMESTAMP '-infinity')
 
 
 def describe_shoppers(
-    log: Log, placed: pa.Table, snapshots: pa.Table, until: datetime | None
+    log: Log,
+    placed: pa.Table,
+    snapshots: pa.Table,
+    until: datetime | None,
+    demographics: pa.Table | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """Describe the shoppers of the examples at the snapshots where they appear.
 
     Real shoppers are described by their history before the snapshot and their demographics,
-    synthetic ones by their persona.
+    synthetic ones by their persona. ``demographics`` replaces what the log says of people.
 
     Returns
     -------
@@ -114,7 +118,7 @@ def describe_shoppers(
         If a synthetic user's persona cannot be read.
     """
     # A real person whom a run simulates under their own id keeps the real description.
-    described = _synthetic(log, placed) | _real(log, placed, snapshots, until)
+    described = _synthetic(log, placed) | _real(log, placed, snapshots, until, demographics)
     return _tables(described)
 
 
@@ -134,11 +138,15 @@ def _synthetic(log: Log, placed: pa.Table) -> dict[tuple[int, str], Persona]:
 
 
 def _real(
-    log: Log, placed: pa.Table, snapshots: pa.Table, until: datetime | None
+    log: Log,
+    placed: pa.Table,
+    snapshots: pa.Table,
+    until: datetime | None,
+    demographics: pa.Table | None,
 ) -> dict[tuple[int, str], Persona]:
     from footfall.personas.describe import demographic_records, describe_users
     from footfall.personas.persona import Persona
-    from footfall.simulator.histories import read_histories
+    from footfall.simulator.histories import read_demographics, read_histories
 
     shoppers = log.query(_REAL, placed=placed)
     if not shoppers.num_rows:
@@ -148,9 +156,10 @@ def _real(
         histories=read_histories(log, until=until),
         shoppers=shoppers,
     )
+    known = read_demographics(log) if demographics is None else demographics
     found: dict[tuple[int, str], Persona] = {}
     for snapshot in snapshots["snapshot"].to_pylist():
-        people = _demographics(log, shoppers, snapshot)
+        people = _demographics(log, shoppers, snapshot, known)
         past = log.query(
             _HISTORY,
             {"snapshot": snapshot},
@@ -168,11 +177,8 @@ def _real(
     return found
 
 
-def _demographics(log: Log, shoppers: pa.Table, snapshot: int) -> pa.Table:
+def _demographics(log: Log, shoppers: pa.Table, snapshot: int, known: pa.Table | None) -> pa.Table:
     """The shoppers of a snapshot with what is known of them; everybody has a row."""
-    from footfall.simulator.histories import read_demographics
-
-    known = read_demographics(log)
     people = "SELECT user_id FROM shoppers WHERE snapshot = $snapshot"
     parameters = {"snapshot": snapshot}
     if known is None:

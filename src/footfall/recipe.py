@@ -6,12 +6,9 @@ Running the recipe again repeats only what is missing or has changed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tomllib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from time import monotonic
@@ -23,7 +20,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from footfall import steps
 from footfall.errors import DataError, NoResponseError, SettingError
 from footfall.eval import ArmComparison, CostLine
-from footfall.files import whole_file
 from footfall.finetune import (
     ClickSettings,
     Examples,
@@ -36,6 +32,7 @@ from footfall.personas import PersonaSettings
 from footfall.progress import console
 from footfall.simulator import EngineSettings, RaySettings, SimulationSettings
 from footfall.simulator.engines.tuned import TUNING_CARD
+from footfall.stages import Stages, write_json
 
 __all__ = [
     "Recipe",
@@ -211,30 +208,31 @@ class _Run:
         self.facts_file = self.folder / "simulation.json"
         self.weight_file = self.folder / "weight.json"
         self.report_file = self.folder / "report.html"
-        self._state_file = self.folder / "stages.json"
-        self._fingerprint = ""
+        self.stages = Stages(self.folder)
 
     def run(self) -> RecipeResult:
         began = monotonic()
         self.folder.mkdir(parents=True, exist_ok=True)
         recipe = self.recipe
         self._refuse_other_log()
-        self._stage("ingest", self._source_settings(), self.log, self._ingest)
+        self.stages.run("ingest", self._source_settings(), self.log, self._ingest)
         # What personas and shoppers know ends with the training part.
         until = recipe.split.train_until
-        self._stage("personas", [recipe.personas, until], self.people, self._make_people)
+        self.stages.run("personas", [recipe.personas, until], self.people, self._make_people)
         if recipe.tuning is not None:
             tuned = self.folder / "tuned" / TUNING_CARD
-            self._stage("tune", [recipe.tuning, until], tuned, self._tune)
-        self._stage("simulate", [recipe.engine, recipe.simulation], self.facts_file, self._simulate)
+            self.stages.run("tune", [recipe.tuning, until], tuned, self._tune)
+        self.stages.run(
+            "simulate", [recipe.engine, recipe.simulation], self.facts_file, self._simulate
+        )
         examples = self.folder / "examples"
-        self._stage(
+        self.stages.run(
             "fuse", [recipe.split, recipe.fusion], examples / "synthetic.parquet", self._fuse
         )
-        self._stage(
+        self.stages.run(
             "train", [recipe.training, recipe.evaluation], self.comparison_file, self._train
         )
-        self._stage("report", recipe.title, self.report_file, self._report)
+        self.stages.run("report", recipe.title, self.report_file, self._report)
         facts = json.loads(self.facts_file.read_text(encoding="utf-8"))
         comparison = ArmComparison.model_validate_json(
             self.comparison_file.read_text(encoding="utf-8")
@@ -250,34 +248,10 @@ class _Run:
             seconds=monotonic() - began,
         )
 
-    def _stage(self, name: str, settings: Any, result: Path, work: Callable[[], None]) -> None:
-        """Do ``work`` unless ``result`` was made with the same settings and the same past."""
-        past = f"{self._fingerprint}|{name}|{_canonical(settings)}"
-        self._fingerprint = hashlib.sha256(past.encode()).hexdigest()[:16]
-        state = self._state()
-        if result.exists() and state.get(name, {}).get("fingerprint") == self._fingerprint:
-            console.print(f"[dim]{name}: already done[/dim]")
-            return
-        console.rule(name, align="left")
-        began = monotonic()
-        work()
-        seconds = round(monotonic() - began, 1)
-        state = self._state()
-        state[name] = {"fingerprint": self._fingerprint, "seconds": seconds}
-        _write_json(self._state_file, state)
-        console.print(f"[dim]{name}: {seconds:,.0f} s[/dim]")
-
-    def _state(self) -> dict[str, dict[str, Any]]:
-        if not self._state_file.exists():
-            return {}
-        loaded: dict[str, dict[str, Any]] = json.loads(self._state_file.read_text(encoding="utf-8"))
-        return loaded
-
     def _refuse_other_log(self) -> None:
         """A log made with other source settings is never overwritten."""
-        past = f"|ingest|{_canonical(self._source_settings())}"
-        wanted = hashlib.sha256(past.encode()).hexdigest()[:16]
-        made = self._state().get("ingest", {}).get("fingerprint")
+        wanted = Stages(self.folder).next_fingerprint("ingest", self._source_settings())
+        made = self.stages.done().get("ingest", {}).get("fingerprint")
         if self.log.exists() and made != wanted:
             raise DataError(
                 f"{self.log} was made with other source settings.",
@@ -336,7 +310,7 @@ class _Run:
             raise KeyboardInterrupt
         facts = asdict(summary)
         facts["behaviour"] = summary.behaviour.model_dump(mode="json")
-        _write_json(self.facts_file, facts)
+        write_json(self.facts_file, facts)
         console.print(
             f"{summary.sessions:,} sessions, {summary.searches:,} searches, "
             f"{summary.impressions:,} impressions, {summary.purchases:,} purchases"
@@ -376,7 +350,7 @@ class _Run:
         for seed in seeds:
             for arm, alpha in arms.items():
                 scores[arm].append(self._train_one(arm, alpha, seed) / "test-scores.parquet")
-        _write_json(
+        write_json(
             self.weight_file,
             {
                 "chosen": choice.alpha,
@@ -412,7 +386,7 @@ class _Run:
         )
         folder = self.folder / "models" / name
         mark = folder / "fingerprint"
-        if mark.exists() and mark.read_text(encoding="utf-8") == self._fingerprint:
+        if mark.exists() and mark.read_text(encoding="utf-8") == self.stages.fingerprint:
             return folder
         train = self._training_set(arm, alpha)
         console.print(f"Training arm [bold]{arm}[/bold], seed {seed}: {len(train):,} examples")
@@ -422,7 +396,7 @@ class _Run:
         model = steps.train(train, folder, validation=validation, settings=settings, resume=True)
         steps.score(model, validation, folder / "validation-scores.parquet")
         steps.score(model, examples / "test.parquet", folder / "test-scores.parquet")
-        mark.write_text(self._fingerprint, encoding="utf-8")
+        mark.write_text(self.stages.fingerprint, encoding="utf-8")
         return folder
 
     def _training_set(self, arm: str, alpha: float) -> Examples:
@@ -459,7 +433,7 @@ class _Run:
                     prompt_tokens=facts["prompt_tokens"] if name == "simulate" else None,
                     output_tokens=facts["output_tokens"] if name == "simulate" else None,
                 )
-                for name, stage in self._state().items()
+                for name, stage in self.stages.done().items()
                 if name != "report"
             ],
             commands=[f"footfall run {self.source} --folder {self.folder}"],
@@ -478,23 +452,6 @@ def _validation_log_loss(folder: Path) -> float:
 
     table = pq.read_table(folder / "validation-scores.parquet")
     return float(log_loss(table["label"], table["probability"], sample_weight=table["weight"]))
-
-
-def _canonical(settings: Any) -> str:
-    if isinstance(settings, BaseModel):
-        return settings.model_dump_json()
-    if isinstance(settings, list):
-        return "|".join(_canonical(part) for part in settings)
-    return str(settings)
-
-
-def _write_json(path: Path, content: Any) -> None:
-    def plain(value: Any) -> Any:
-        return value.isoformat() if isinstance(value, datetime) else str(value)
-
-    text = json.dumps(content, ensure_ascii=False, indent=1, default=plain)
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
 
 
 def _verdict(comparison: ArmComparison, weight: dict[str, Any]) -> str:

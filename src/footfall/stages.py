@@ -1,0 +1,81 @@
+"""Stages of long work: what was done with the same settings is not done again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from pydantic import BaseModel
+
+from footfall.files import whole_file
+from footfall.progress import console
+
+__all__ = ["Stages", "canonical", "write_json"]
+
+
+class Stages:
+    """The stages of one folder, in order; each depends on the settings of all before it.
+
+    Parameters
+    ----------
+    folder:
+        Where results lie; ``stages.json`` there says what was done with which settings.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.fingerprint = ""
+        self._file = folder / "stages.json"
+
+    def run(self, name: str, settings: Any, result: Path, work: Callable[[], None]) -> None:
+        """Do ``work`` unless ``result`` was made with the same settings and the same past."""
+        self.fingerprint = self.next_fingerprint(name, settings)
+        state = self.done()
+        if result.exists() and state.get(name, {}).get("fingerprint") == self.fingerprint:
+            console.print(f"[dim]{name}: already done[/dim]")
+            return
+        console.rule(name, align="left")
+        began = monotonic()
+        work()
+        seconds = round(monotonic() - began, 1)
+        state = self.done()
+        state[name] = {"fingerprint": self.fingerprint, "seconds": seconds}
+        write_json(self._file, state)
+        console.print(f"[dim]{name}: {seconds:,.0f} s[/dim]")
+
+    def next_fingerprint(self, name: str, settings: Any) -> str:
+        """What the fingerprint of the next stage would be."""
+        past = f"{self.fingerprint}|{name}|{canonical(settings)}"
+        return hashlib.sha256(past.encode()).hexdigest()[:16]
+
+    def done(self) -> dict[str, dict[str, Any]]:
+        """Fingerprint and seconds of every stage that was done, by name."""
+        if not self._file.exists():
+            return {}
+        loaded: dict[str, dict[str, Any]] = json.loads(self._file.read_text(encoding="utf-8"))
+        return loaded
+
+
+def canonical(settings: Any) -> str:
+    """Settings as text that is the same whenever they are."""
+    if isinstance(settings, BaseModel):
+        return settings.model_dump_json()
+    if isinstance(settings, list):
+        return "|".join(canonical(part) for part in settings)
+    return str(settings)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, whole or not at all; times become ISO 8601."""
+
+    def plain(value: Any) -> Any:
+        return value.isoformat() if isinstance(value, datetime) else str(value)
+
+    text = json.dumps(content, ensure_ascii=False, indent=1, default=plain)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
