@@ -1,0 +1,103 @@
+"""A recipe of a proof: which log, which parts, which arms, how often."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from footfall.finetune import ClickSettings, TuningSettings
+from footfall.finetune.arms import CONTROLS, Beside
+from footfall.finetune.part_settings import PartSettings
+from footfall.recipe import Population, Source
+from footfall.simulator import EngineSettings
+from footfall.simulator.aimed_settings import AimedSettings
+
+__all__ = ["LiftRecipe", "Proof"]
+
+#: Arms with rows of the language model.
+LLM_ARMS: Final = ("llm-untuned", "llm-tuned")
+
+
+class Proof(BaseModel):
+    """The arms, and how they are compared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    arms: tuple[str, ...] = Field(
+        (*CONTROLS, *LLM_ARMS),
+        min_length=1,
+        description="Beside the real arm: oversampled, random-pairs, popularity, title, "
+        "neighbours, llm-untuned, llm-tuned, generator:NAME (markov, vae, gan or a plug-in), "
+        "augment:KIND (crop, mask, reorder, rotate, paraphrase, back-translation).",
+    )
+    seeds: tuple[int, ...] = Field(
+        (0, 1, 2, 3, 4), min_length=1, description="Training seeds; every arm is trained with each."
+    )
+    added_share: float = Field(
+        1.0, gt=0, description="Rows that an arm adds, as a share of the real training rows."
+    )
+    beside: Beside = Field(
+        "popularity", description="What stands beside a made response: finetune/pair_slates.py."
+    )
+    alphas: tuple[float, ...] = Field(
+        (0.25, 1.0),
+        description="Weights of added rows that each arm tries on real validation data beside 0.",
+    )
+    alpha_seeds: tuple[int, ...] = Field(
+        (100, 101), min_length=1, description="Training seeds of the choice of the weight."
+    )
+    alpha_budgets: tuple[float, ...] = Field(
+        (0.5, 1.0), min_length=1, description="Shares of the training steps, one a rung."
+    )
+    margin: float = Field(
+        1.0, ge=0, description="Standard errors by which a weight has to beat 0 on validation."
+    )
+    choose_by: Literal["all", "cold"] = Field(
+        "cold",
+        description="Validation log loss that a weight is chosen by: of all rows, or of cold items' "
+        "rows where warm ones do not suffer.",
+    )
+    most_items: int | None = Field(
+        None, ge=1, description="Most items aimed at; those shown most often come first."
+    )
+    resamples: int = Field(1000, ge=100, description="Bootstrap resamples of users.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Proof:
+        for arm in self.arms:
+            kind, _, name = arm.partition(":")
+            known = (kind in {"generator", "augment"} and name) or arm in {*CONTROLS, *LLM_ARMS}
+            if not known:
+                raise ValueError(f"there is no arm {arm!r}")
+        if len(set(self.arms)) < len(self.arms) or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("an arm or a seed is named twice")
+        return self
+
+
+class LiftRecipe(BaseModel):
+    """One proof, from the source files to the verdict."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str = Field(description="Headline of the report.")
+    folder: Path = Field(description="Where all results go.")
+    source: Source
+    parts: PartSettings
+    personas: Population = Population()
+    tuning: TuningSettings = Field(
+        TuningSettings(), description="Of the language model, for the arm llm-tuned."
+    )
+    engine: EngineSettings = EngineSettings()
+    aim: AimedSettings = Field(
+        AimedSettings(), description="The language model's visits; `until` and `label` are the parts'."
+    )
+    training: ClickSettings = ClickSettings()
+    proof: Proof = Proof()
+
+    @property
+    def until(self) -> datetime | None:
+        """End of the training part, where it is parted by time."""
+        return self.parts.train_until
