@@ -14,6 +14,7 @@ from footfall.exports import lazy_exports
 if TYPE_CHECKING:
     from footfall.doctor import diagnose
     from footfall.errors import FootfallError
+    from footfall.generation import generate
     from footfall.recipe import Recipe, load_recipe, run_recipe
     from footfall.steps import (
         Split,
@@ -36,6 +37,7 @@ __all__ = [
     "diagnose",
     "evaluate",
     "fuse",
+    "generate",
     "ingest",
     "load_recipe",
     "make_personas",
@@ -58,6 +60,7 @@ __getattr__ = lazy_exports(
         "diagnose": "doctor",
         "evaluate": "steps",
         "fuse": "steps",
+        "generate": "generation",
         "ingest": "steps",
         "load_recipe": "recipe",
         "make_personas": "steps",

@@ -6,34 +6,35 @@ import os
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
-from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from footfall import steps
+from footfall.commands import generation
+from footfall.commands.options import (
+    INTERRUPTED,
+    LogFile,
+    Seed,
+    SettingsFile,
+    Until,
+    settings_from,
+)
 from footfall.doctor import diagnose
 from footfall.errors import FootfallError, InputError, SettingError
 from footfall.finetune import ClickSettings, FusionSettings, TuningSettings
 from footfall.personas import PersonaSettings
 from footfall.progress import console
-from footfall.recipe import load_recipe, parse_toml, run_recipe, validated
+from footfall.recipe import load_recipe, run_recipe
 from footfall.simulator import EngineSettings, Log, RaySettings, SimulationSettings
 
 __all__ = ["app", "main"]
 
-Settings = TypeVar("Settings", bound=BaseModel)
-
-#: Exit status after an interrupt, as shells count it: 128 and the signal's number.
-_INTERRUPTED = 130
 #: Exit status of `footfall compare` where a measure is over the limit; 1 and 2 are errors.
 _OVER_THE_LIMIT = 3
-
-#: Tables that a settings file may hold; each command reads its own.
-_SECTIONS = ("personas", "engine", "simulation", "split", "fusion", "training", "tuning", "ray")
 
 app = typer.Typer(
     name="footfall",
@@ -42,17 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-LogFile = Annotated[Path, typer.Argument(help="The log: a DuckDB file.", show_default=False)]
-SettingsFile = Annotated[
-    Path | None,
-    typer.Option("--settings", help="TOML file of settings; `footfall run --check` lists all."),
-]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")]
-Until = Annotated[
-    datetime | None,
-    typer.Option(help="Use nothing of the log after this time (the end of the training part)."),
-]
 
 
 @app.command()
@@ -99,7 +89,7 @@ def personas(
     settings: SettingsFile = None,
 ) -> None:
     """Make a population, fitted on a log (k-anonymous) or from Faker and priors."""
-    chosen = _settings(PersonaSettings, settings, "personas", locale=locale, seed=seed)
+    chosen = settings_from(PersonaSettings, settings, "personas", locale=locale, seed=seed)
     made = steps.make_personas(output, count=count, log=log, until=until, settings=chosen)
     typer.echo(f"{len(made):,} personas in {output}")
 
@@ -144,7 +134,7 @@ def simulate(
     """
     if not ray and (workers is not None or ray_address is not None):
         raise SettingError("--workers and --ray-address belong to --ray.", hint="Add --ray.")
-    chosen = _settings(
+    chosen = settings_from(
         SimulationSettings,
         settings,
         "simulation",
@@ -154,7 +144,7 @@ def simulate(
         concurrency=concurrency,
         seed=seed,
     )
-    chosen_engine = _settings(
+    chosen_engine = settings_from(
         EngineSettings,
         settings,
         "engine",
@@ -163,7 +153,7 @@ def simulate(
         address=address,
         recording=recording,
     )
-    cluster = _settings(RaySettings, settings, "ray", workers=workers, address=ray_address)
+    cluster = settings_from(RaySettings, settings, "ray", workers=workers, address=ray_address)
     summary = steps.simulate(
         log, people, engine=chosen_engine, settings=chosen, ray=cluster if ray else None
     )
@@ -181,7 +171,10 @@ def simulate(
             f"{summary.unusable_answers:,} of {summary.answers:,} answers could not be used."
         )
     if summary.state == "interrupted":
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
+
+
+app.command()(generation.generate)
 
 
 @app.command()
@@ -222,7 +215,7 @@ def fuse(
 
     The settings file may hold the tables split and fusion.
     """
-    split = _settings(
+    split = settings_from(
         steps.Split,
         settings,
         "split",
@@ -233,7 +226,7 @@ def fuse(
         validation_slates=slates,
         test_slates=slates,
     )
-    fusion = _settings(FusionSettings, settings, "fusion", alpha=alpha, strategy=strategy)
+    fusion = settings_from(FusionSettings, settings, "fusion", alpha=alpha, strategy=strategy)
     made = steps.fuse(log, folder, run_ids=run, split=split, settings=fusion)
     for name, examples in made.items():
         typer.echo(f"{folder / name}.parquet: {len(examples):,} examples")
@@ -256,7 +249,7 @@ def train(
 
     The settings file may hold the table training.
     """
-    chosen = _settings(ClickSettings, settings, "training", seed=seed)
+    chosen = settings_from(ClickSettings, settings, "training", seed=seed)
     steps.train(examples, model, validation=validation, settings=chosen, resume=resume)
     typer.echo(f"Model in {model}")
 
@@ -280,7 +273,7 @@ def tune(
 
     `footfall simulate --model FOLDER` then uses it. The settings file may hold the table tuning.
     """
-    chosen = _settings(
+    chosen = settings_from(
         TuningSettings, settings, "tuning", model=model, max_minutes=minutes, seed=seed
     )
     card = steps.tune(log, folder, until=until, settings=chosen, resume=resume)
@@ -445,37 +438,6 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def _settings(kind: type[Settings], path: Path | None, section: str, /, **options: Any) -> Settings:
-    """Settings from a table of a TOML file, overridden by the options that were given."""
-    values: dict[str, Any] = {}
-    if path is not None:
-        values = _read_tables(path).get(section, {})
-    values |= {name: value for name, value in options.items() if value is not None}
-    return validated(
-        kind,
-        values,
-        f"{path or 'options'}, {section}",
-        hint=f"Known settings: {', '.join(kind.model_fields)}.",
-    )
-
-
-def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
-    if not path.is_file():
-        raise SettingError(
-            f"{path}: there is no such settings file.", hint="Name a TOML file with --settings."
-        )
-    tables = parse_toml(path.read_bytes(), path)
-    wrong = [
-        name for name, table in tables.items() if name not in _SECTIONS or type(table) is not dict
-    ]
-    if wrong:
-        raise SettingError(
-            f"{path}: {wrong[0]!r} is no table of settings.",
-            hint=f"A settings file holds the tables {', '.join(f'[{n}]' for n in _SECTIONS)}.",
-        )
-    return tables
-
-
 def main() -> None:
     """Run the command line; mistakes print one line and what to do, without a traceback."""
     # Threads that spin while they wait slow training down several times as soon as another
@@ -501,7 +463,7 @@ def main() -> None:
         sys.exit(1)
     except SystemExit as end:
         # The command line turns an interrupt into this exit status and says nothing.
-        if end.code == _INTERRUPTED:
+        if end.code == INTERRUPTED:
             console.print(
                 "Interrupted. What was finished is kept; run the same command to continue."
             )

@@ -1,0 +1,136 @@
+"""Generators by name.
+
+A name is a built-in one, a plug-in's (an entry point in :data:`GENERATOR_GROUP`), or
+``package.module:object``. What a plug-in or object names is called with the options and gives a
+:class:`~footfall.simulator.generators.protocol.SessionGenerator`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final, TypeAlias
+
+from pydantic import ValidationError
+
+from footfall.errors import SettingError
+from footfall.simulator.generators.protocol import SessionGenerator
+
+__all__ = ["GENERATOR_GROUP", "generator_names", "open_generator"]
+
+#: The entry-point group.
+GENERATOR_GROUP: Final = "footfall.generators"
+
+_Factory: TypeAlias = Callable[..., Any]
+
+#: Imported when first used: two of them need torch.
+_BUILT_IN: Final[Mapping[str, str]] = {
+    "gan": "footfall.simulator.generators.networks:GANGenerator",
+    "markov": "footfall.simulator.generators.markov:MarkovGenerator",
+    "vae": "footfall.simulator.generators.networks:VAEGenerator",
+}
+
+
+def generator_names() -> list[str]:
+    """Names of the built-in generators and of all plug-ins that can be loaded.
+
+    A plug-in that cannot be loaded is named in a ``RuntimeWarning`` and left out.
+    """
+    names = set(_BUILT_IN)
+    for point in _points():
+        try:
+            _check_callable(point.load())
+        except Exception as error:  # Another package's code may fail in any way.
+            warnings.warn(
+                f"The generator plug-in {point.name!r} ({point.value}) is left out:"
+                f" {type(error).__name__}: {error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        else:
+            names.add(point.name)
+    return sorted(names)
+
+
+def open_generator(name: str, **options: Any) -> SessionGenerator:
+    """Make a generator, not fitted yet.
+
+    Parameters
+    ----------
+    name:
+        ``markov``, ``vae``, ``gan``, a plug-in's name, or ``package.module:object``.
+    **options:
+        The generator's own settings.
+
+    Raises
+    ------
+    SettingError
+        If the name is unknown, the plug-in or object cannot be loaded, an option is wrong, or what
+        comes out is no generator.
+    """
+    made = _call(_find(name), name, options)
+    if not isinstance(made, SessionGenerator) or not isinstance(made.name, str):
+        raise SettingError(
+            f"{name!r} gave {type(made).__name__}, which is no generator.",
+            hint="It needs a text `name` and the methods `fit` and `sessions`.",
+        )
+    return made
+
+
+def _points() -> list[EntryPoint]:
+    return sorted(entry_points(group=GENERATOR_GROUP), key=lambda point: (point.name, point.value))
+
+
+def _find(name: str) -> _Factory:
+    points = {point.name: point for point in _points()}
+    point = None if name in _BUILT_IN else points.get(name)
+    if point is None and name not in _BUILT_IN and ":" not in name:
+        raise SettingError(
+            f"There is no generator {name!r}.",
+            hint=f"Use one of {', '.join(sorted({*_BUILT_IN, *points}))},"
+            " or package.module:object.",
+        )
+    try:
+        found = point.load() if point else _import(_BUILT_IN.get(name, name))
+        return _check_callable(found)
+    except Exception as error:  # Another package's code may fail in any way.
+        where = f"plug-in {name!r} ({point.value})" if point else f"{name!r}"
+        raise SettingError(
+            f"The generator {where} cannot be loaded: {type(error).__name__}: {error}",
+            hint="Check that its package is installed and imports by itself.",
+        ) from error
+
+
+def _import(name: str) -> Any:
+    module, _, path = name.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _check_callable(found: Any) -> _Factory:
+    if callable(found):
+        factory: _Factory = found
+        return factory
+    raise TypeError(f"{found!r} cannot be called")
+
+
+def _call(factory: _Factory, name: str, options: dict[str, Any]) -> Any:
+    try:
+        return factory(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        setting = ".".join(str(part) for part in first["loc"])
+        raise SettingError(
+            f"The generator {name!r}, option {setting}: {first['msg']}.",
+            hint="docs/generators.md lists the options.",
+        ) from error
+    except TypeError as error:
+        raise SettingError(
+            f"The generator {name!r} cannot be made with the options"
+            f" ({', '.join(options) or 'none'}): {error}",
+            hint="Check the names of the options.",
+        ) from error

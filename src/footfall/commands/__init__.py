@@ -1,0 +1,1 @@
+"""Commands of ``footfall`` by topic; :mod:`footfall.cli` registers them."""

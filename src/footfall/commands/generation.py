@@ -1,0 +1,66 @@
+"""``footfall generate``: sessions of a generator other than the language model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from footfall import generation
+from footfall.commands.options import (
+    INTERRUPTED,
+    LogFile,
+    Seed,
+    SettingsFile,
+    Until,
+    settings_from,
+)
+from footfall.simulator.generators import GenerationSettings
+
+__all__ = ["generate"]
+
+
+def generate(
+    log: LogFile,
+    generator: Annotated[
+        str | None,
+        typer.Option(help="markov, vae, gan, a plug-in or package.module:object."),
+    ] = None,
+    personas: Annotated[
+        Path | None,
+        typer.Option(help="Persona file of the shoppers; without it, fitted on the log."),
+    ] = None,
+    sessions: Annotated[int | None, typer.Option(help="Sessions to generate.", min=1)] = None,
+    until: Until = None,
+    cold_items: Annotated[
+        float | None,
+        typer.Option(
+            help="Chance that a shown item is one without any response so far.", min=0, max=1
+        ),
+    ] = None,
+    seed: Seed = None,
+    settings: SettingsFile = None,
+) -> None:
+    """Generate sessions without a language model, into the same log.
+
+    The settings file may hold the table generation.
+    """
+    chosen = settings_from(
+        GenerationSettings,
+        settings,
+        "generation",
+        generator=generator,
+        sessions=sessions,
+        until=until,
+        cold_items=cold_items,
+        seed=seed,
+    )
+    summary = generation.generate(log, personas, settings=chosen)
+    typer.echo(
+        f"Run {summary.run_id} {summary.state}: {summary.searches:,} searches, "
+        f"{summary.impressions:,} impressions, {summary.clicks:,} clicks, "
+        f"{summary.purchases:,} purchases in {log}"
+    )
+    if summary.state == "interrupted":
+        raise typer.Exit(INTERRUPTED)

@@ -1,0 +1,77 @@
+"""What several commands take: the log, settings files, seeds and times."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+from pydantic import BaseModel
+
+from footfall.errors import SettingError
+from footfall.recipe import parse_toml, validated
+
+__all__ = ["INTERRUPTED", "SECTIONS", "LogFile", "Seed", "SettingsFile", "Until", "settings_from"]
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+#: Exit status after an interrupt, as shells count it: 128 and the signal's number.
+INTERRUPTED: Final = 130
+
+#: Tables that a settings file may hold; each command reads its own.
+SECTIONS: Final = (
+    "personas",
+    "engine",
+    "simulation",
+    "generation",
+    "split",
+    "fusion",
+    "training",
+    "tuning",
+    "ray",
+)
+
+LogFile = Annotated[Path, typer.Argument(help="The log: a DuckDB file.", show_default=False)]
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option("--settings", help="TOML file of settings; `footfall run --check` lists all."),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")]
+Until = Annotated[
+    datetime | None,
+    typer.Option(help="Use nothing of the log after this time (the end of the training part)."),
+]
+
+
+def settings_from(
+    kind: type[Settings], path: Path | None, section: str, /, **options: Any
+) -> Settings:
+    """Settings from a table of a TOML file, overridden by the options that were given."""
+    values: dict[str, Any] = {}
+    if path is not None:
+        values = _read_tables(path).get(section, {})
+    values |= {name: value for name, value in options.items() if value is not None}
+    return validated(
+        kind,
+        values,
+        f"{path or 'options'}, {section}",
+        hint=f"Known settings: {', '.join(kind.model_fields)}.",
+    )
+
+
+def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
+    if not path.is_file():
+        raise SettingError(
+            f"{path}: there is no such settings file.", hint="Name a TOML file with --settings."
+        )
+    tables = parse_toml(path.read_bytes(), path)
+    wrong = [
+        name for name, table in tables.items() if name not in SECTIONS or type(table) is not dict
+    ]
+    if wrong:
+        raise SettingError(
+            f"{path}: {wrong[0]!r} is no table of settings.",
+            hint=f"A settings file holds the tables {', '.join(f'[{n}]' for n in SECTIONS)}.",
+        )
+    return tables

@@ -1,0 +1,5 @@
+"""The generators that the contract is tested on, with options that make them quick."""
+
+GENERATORS = {
+    "markov": {"fewest_rows": 20},
+}
