@@ -15,6 +15,7 @@ from rich.table import Table
 
 from footfall import steps
 from footfall.commands import generation
+from footfall.commands import lift as lift_command
 from footfall.commands.options import (
     INTERRUPTED,
     LogFile,
@@ -175,6 +176,7 @@ def simulate(
 
 
 app.command()(generation.generate)
+app.command()(lift_command.lift)
 
 
 @app.command()

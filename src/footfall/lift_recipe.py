@@ -57,8 +57,8 @@ class Proof(BaseModel):
     )
     choose_by: Literal["all", "cold"] = Field(
         "cold",
-        description="Validation log loss that a weight is chosen by: of all rows, or of cold items' "
-        "rows where warm ones do not suffer.",
+        description="Validation log loss that a weight is chosen by: of all rows, or of the rows "
+        "of cold items where warm ones do not suffer.",
     )
     most_items: int | None = Field(
         None, ge=1, description="Most items aimed at; those shown most often come first."
@@ -92,7 +92,8 @@ class LiftRecipe(BaseModel):
     )
     engine: EngineSettings = EngineSettings()
     aim: AimedSettings = Field(
-        AimedSettings(), description="The language model's visits; `until` and `label` are the parts'."
+        AimedSettings(),
+        description="The language model's visits; `until` and `label` are the parts'.",
     )
     training: ClickSettings = ClickSettings()
     proof: Proof = Proof()

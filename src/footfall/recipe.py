@@ -38,6 +38,7 @@ __all__ = [
     "Recipe",
     "RecipeResult",
     "load_recipe",
+    "load_settings",
     "parse_toml",
     "run_recipe",
     "validated",
@@ -143,6 +144,15 @@ def load_recipe(source: str | Path) -> Recipe:
         If there is no such recipe, it is not TOML, or a setting is unknown or wrong; the message
         names the setting.
     """
+    return load_settings(
+        Recipe,
+        source,
+        hint="`footfall run --check` prints a packaged recipe with all of its settings.",
+    )
+
+
+def load_settings(kind: type[Settings], source: str | Path, *, hint: str) -> Settings:
+    """Read a recipe of any kind: a file, or a packaged one by name; errors as `load_recipe`."""
     packaged = {
         entry.name.removesuffix(".toml"): entry
         for entry in files("footfall").joinpath("recipes").iterdir()
@@ -158,12 +168,7 @@ def load_recipe(source: str | Path) -> Recipe:
             f"{source}: there is no such recipe file.",
             hint=f"Packaged recipes: {', '.join(sorted(packaged))}.",
         )
-    return validated(
-        Recipe,
-        parse_toml(content, source),
-        str(source),
-        hint="`footfall run --check` prints a packaged recipe with all of its settings.",
-    )
+    return validated(kind, parse_toml(content, source), str(source), hint=hint)
 
 
 def parse_toml(content: bytes, source: str | Path) -> dict[str, Any]:

@@ -1,0 +1,45 @@
+"""The command ``footfall lift``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from footfall.lift import run_lift
+from footfall.lift_recipe import LiftRecipe
+from footfall.recipe import load_settings
+
+__all__ = ["lift"]
+
+
+def lift(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="Recipe of a proof: its file, or lift-bestbuy, lift-coupon, lift-ogeek, "
+            "lift-complete-journey.",
+            show_default=False,
+        ),
+    ],
+    folder: Annotated[
+        Path | None, typer.Option(help="Where results go, instead of the recipe's folder.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only check the recipe and print all of its settings.")
+    ] = False,
+) -> None:
+    """Prove whether synthetic rows help: equal-volume arms, paired seeds, intervals, a verdict."""
+    loaded = load_settings(
+        LiftRecipe,
+        recipe,
+        hint="`footfall lift lift-bestbuy --check` prints a packaged recipe with all settings.",
+    )
+    if check:
+        typer.echo(loaded.model_dump_json(indent=1))
+        return
+    result = run_lift(loaded, folder=folder)
+    typer.echo(result.comparison.to_markdown())
+    typer.echo(f"Report: {result.report}")
+    typer.echo(f"Result: {result.verdict}")

@@ -1,0 +1,428 @@
+"""The proof: whether synthetic rows help, against arms of equal volume that anybody could make.
+
+Every stage leaves its result in the recipe's folder. Running the recipe again repeats only what is
+missing or has changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from footfall import steps
+from footfall.errors import DataError
+from footfall.eval import ArmComparison, CostLine, ReportContent, compare_arms, write_report
+from footfall.eval.arm_training import ArmScores, ArmTrainer, ValidationObjective
+from footfall.finetune import Examples, load_examples, save_examples
+from footfall.finetune.alpha_halving import HalvingChoice, choose_alpha_by_halving
+from footfall.finetune.arms import CONTROLS, ArmRows, ArmSource
+from footfall.finetune.part_examples import read_part_examples
+from footfall.finetune.parts import copy_training_part, part_searches
+from footfall.lift_recipe import LLM_ARMS, LiftRecipe
+from footfall.lift_verdict import lift_cautions, lift_sentence
+from footfall.personas import read_personas
+from footfall.progress import console, track
+from footfall.simulator import Log, open_engine
+from footfall.simulator.aimed_visits import AimedVisits
+from footfall.simulator.engines.tuned import TUNING_CARD
+from footfall.simulator.generators import GenerationRun, GenerationSettings
+from footfall.stages import Stages, write_json
+
+__all__ = ["LiftResult", "run_lift"]
+
+_PARTS: Final = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class LiftResult:
+    """What a proof found and where it lies."""
+
+    folder: Path
+    report: Path
+    comparison: ArmComparison
+    alphas: dict[str, float]
+    verdict: str
+    seconds: float
+
+
+def run_lift(recipe: LiftRecipe, *, folder: str | Path | None = None) -> LiftResult:
+    """Run every stage whose result is missing or whose settings have changed.
+
+    Raises
+    ------
+    FootfallError
+        What any stage raises; stages that were done before are kept.
+    """
+    if folder is not None:
+        recipe = recipe.model_copy(update={"folder": Path(folder)})
+    return _Lift(recipe).run()
+
+
+class _Lift:
+    """The stages of one proof."""
+
+    def __init__(self, recipe: LiftRecipe) -> None:
+        self.recipe = recipe
+        self.folder = recipe.folder
+        self.stages = Stages(self.folder)
+        self.log = self.folder / "shop.duckdb"
+        self.training = self.folder / "training.duckdb"
+        self.examples = self.folder / "examples"
+        self.people = self.folder / "personas.jsonl"
+        self.tuned = self.folder / "tuned"
+        self.runs_file = self.folder / "runs.json"
+        self.alphas_file = self.folder / "alphas.json"
+        self.comparison_file = self.folder / "lift.json"
+        self.report_file = self.folder / "report.html"
+
+    def run(self) -> LiftResult:
+        began = monotonic()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        recipe, stages = self.recipe, self.stages
+        self._announce()
+        self._refuse_other_log()
+        stages.run("ingest", self._source(), self.log, self._ingest)
+        last = self.examples / "test.parquet"
+        stages.run("part", [recipe.parts, recipe.proof.most_items], last, self._part)
+        stages.run("personas", recipe.personas, self.people, self._make_people)
+        if "llm-tuned" in recipe.proof.arms:
+            stages.run("tune", recipe.tuning, self.tuned / TUNING_CARD, self._tune)
+        stages.run("simulate", self._simulated(), self.runs_file, self._simulate)
+        self._prove()
+        stages.run("report", recipe.title, self.report_file, self._report)
+        return LiftResult(
+            folder=self.folder,
+            report=self.report_file,
+            comparison=self._comparison(),
+            alphas={name: told["alpha"] for name, told in self._alphas().items()},
+            verdict=self._verdict(),
+            seconds=monotonic() - began,
+        )
+
+    def _prove(self) -> None:
+        recipe = self.recipe
+        self.stages.run(
+            "arms",
+            [recipe.proof.arms, recipe.proof.added_share, recipe.proof.beside],
+            self.examples / "arms.json",
+            self._make_arms,
+        )
+        choice = recipe.proof.model_dump(exclude={"resamples", "seeds"})
+        self.stages.run("weights", [recipe.training, choice], self.alphas_file, self._choose)
+        self.stages.run(
+            "train",
+            [recipe.proof.seeds, recipe.proof.resamples],
+            self.comparison_file,
+            self._compare,
+        )
+
+    def _announce(self) -> None:
+        proof = self.recipe.proof
+        tried = len(proof.alphas) * len(proof.alpha_seeds) * sum(proof.alpha_budgets)
+        trained = len(proof.arms) + 1
+        console.print(
+            f"[bold]{self.recipe.title}[/bold]: {trained} arms x {len(proof.seeds)} seeds, and at "
+            f"most {tried * len(proof.arms):.0f} trainings to choose the weights."
+        )
+
+    def _refuse_other_log(self) -> None:
+        wanted = Stages(self.folder).next_fingerprint("ingest", self._source())
+        made = self.stages.done().get("ingest", {}).get("fingerprint")
+        if self.log.exists() and made != wanted:
+            raise DataError(
+                f"{self.log} was made with other source settings.",
+                hint="Use another folder (--folder), or delete the file.",
+            )
+
+    def _source(self) -> list[Any]:
+        mapping = Path(self.recipe.source.name)
+        return [self.recipe.source, mapping.read_bytes().hex() if mapping.is_file() else ""]
+
+    def _ingest(self) -> None:
+        source = self.recipe.source
+        report = steps.ingest(
+            source.name,
+            self.log,
+            folder=source.folder,
+            largest_reject_share=source.largest_reject_share,
+            negatives_per_visit=source.negatives_per_visit,
+            seed=source.seed,
+        )
+        console.print(str(report))
+
+    def _part(self) -> None:
+        """The training log, the examples of the three parts, and what is to be aimed at."""
+        settings = self.recipe.parts
+        self.training.unlink(missing_ok=True)
+        self.examples.mkdir(exist_ok=True)
+        with Log.open(self.log) as log:
+            parted = part_searches(log, settings)
+            copy_training_part(
+                log, self.training, parted, until=settings.train_until, settings=settings
+            )
+            found = read_part_examples(log, self.training, parted, settings)
+        aimed = _cold_items([found.validation, found.test], self.recipe.proof.most_items)
+        write_json(self.folder / "aimed.json", aimed)
+        for part in _PARTS:
+            examples = getattr(found, part)
+            save_examples(examples, self.examples / f"{part}.parquet")
+            cold = examples.column("item_cold")
+            console.print(
+                f"{part}: {len(examples):,} rows, {int(examples.labels.sum()):,} responses; of "
+                f"cold items {int(cold.sum()):,} and {int((cold & examples.labels).sum()):,}"
+            )
+        console.print(f"{len(aimed):,} items to aim at have no response in the training part")
+
+    @cached_property
+    def _aimed(self) -> list[str]:
+        loaded: list[str] = json.loads((self.folder / "aimed.json").read_text(encoding="utf-8"))
+        if not loaded:
+            raise DataError(
+                "Every item shown later has a response in the training part: there is no gap.",
+                hint="Hold items out with [parts] cold_items or cold_categories.",
+            )
+        return loaded
+
+    def _make_people(self) -> None:
+        settings = self.recipe.personas
+        steps.make_personas(
+            self.people,
+            count=settings.count,
+            log=self.training,
+            until=self.recipe.until,
+            settings=settings,
+        )
+
+    def _tune(self) -> None:
+        steps.tune(
+            self.training,
+            self.tuned,
+            until=self.recipe.until,
+            settings=self.recipe.tuning,
+            resume=self.tuned.exists(),
+        )
+
+    def _simulated(self) -> list[Any]:
+        recipe = self.recipe
+        made = [arm for arm in recipe.proof.arms if arm in LLM_ARMS or arm.startswith("generator:")]
+        return [recipe.engine, recipe.aim, made, recipe.proof.added_share]
+
+    def _simulate(self) -> None:
+        """Runs in the training log, by arm."""
+        runs: dict[str, dict[str, Any]] = {}
+        for arm in self.recipe.proof.arms:
+            if arm in LLM_ARMS:
+                runs[arm] = self._visit(arm)
+            elif arm.startswith("generator:"):
+                runs[arm] = self._generate(arm.partition(":")[2])
+        write_json(self.runs_file, runs)
+
+    def _visit(self, arm: str) -> dict[str, Any]:
+        settings = self.recipe.aim.model_copy(
+            update={"until": self.recipe.until, "label": self.recipe.parts.label}
+        )
+        engine = self.recipe.engine
+        if arm == "llm-tuned":
+            engine = engine.model_copy(update={"model": str(self.tuned)})
+        opened = open_engine(engine)
+        try:
+            people = read_personas(self.people)
+            return asdict(AimedVisits(self.training, people, opened, self._aimed, settings).run())
+        finally:
+            opened.close()
+
+    def _generate(self, name: str) -> dict[str, Any]:
+        real = load_examples(self.examples / "train.parquet")
+        wanted = len(real) * self.recipe.proof.added_share
+        slates = int(real.slate_numbers().max()) + 1
+        sessions = int(np.ceil(1.5 * wanted * slates / len(real)))
+        settings = GenerationSettings(
+            generator=name,
+            sessions=sessions,
+            until=self.recipe.until,
+            cold_items=0.5,
+            seed=self.recipe.aim.seed,
+        )
+        people = read_personas(self.people)
+        return asdict(GenerationRun(self.training, settings, personas=people).run())
+
+    def _make_arms(self) -> None:
+        """The added rows of every arm, of equal number and equal total weight."""
+        recipe, proof = self.recipe, self.recipe.proof
+        real = load_examples(self.examples / "train.parquet")
+        runs = json.loads(self.runs_file.read_text(encoding="utf-8"))
+        count = round(len(real) * proof.added_share)
+        added: dict[str, Examples] = {}
+        with Log.open(self.training) as log, track("Arms", len(proof.arms)) as progress:
+            source = ArmSource(
+                log=log,
+                real=real,
+                label=recipe.parts.label,
+                aimed=self._aimed,
+                until=recipe.until,
+                beside=proof.beside,
+                seed=recipe.parts.seed,
+            )
+            for arm in proof.arms:
+                added[arm] = self._arm_rows(ArmRows(source), arm, runs, count)
+                progress.advance()
+        told = {}
+        for arm, rows in added.items():
+            weights = np.full(len(rows), count / max(1, len(rows)))
+            save_examples(rows.with_column("weight", weights), self._arm_file(arm))
+            told[arm] = {"rows": len(rows), "responses": int(rows.labels.sum())}
+            console.print(f"{arm}: {len(rows):,} rows, {told[arm]['responses']:,} responses")
+        write_json(self.examples / "arms.json", told)
+
+    def _arm_rows(self, maker: ArmRows, arm: str, runs: dict[str, Any], count: int) -> Examples:
+        kind, _, name = arm.partition(":")
+        if arm in CONTROLS:
+            return maker.control(arm, count)
+        if kind == "augment":
+            return self._augmented(maker, name, count)
+        return maker.run(runs[arm]["run_id"], count)
+
+    def _augmented(self, maker: ArmRows, kind: str, count: int) -> Examples:
+        from footfall.augmentation import augment_examples
+
+        return augment_examples(
+            maker.source.real,
+            kind,
+            count=count,
+            seed=self.recipe.parts.seed,
+            engine=self.recipe.engine,
+        )
+
+    def _arm_file(self, arm: str) -> Path:
+        return self.examples / f"arm-{arm.replace(':', '-')}.parquet"
+
+    @cached_property
+    def _trainer(self) -> ArmTrainer:
+        parts = [load_examples(self.examples / f"{part}.parquet") for part in _PARTS]
+        return ArmTrainer(*parts, settings=self.recipe.training, folder=self.folder / "scores")
+
+    def _choose(self) -> None:
+        """The weight of every arm's added rows, on real validation data; 0 may win."""
+        proof = self.recipe.proof
+        chosen = {}
+        with track("Weights of the arms", len(proof.arms)) as progress:
+            for arm in proof.arms:
+                progress.describe(f"Weight of {arm}")
+                chosen[arm] = _told(self._weight(arm))
+                progress.advance()
+        write_json(self.alphas_file, chosen)
+
+    def _weight(self, arm: str) -> HalvingChoice:
+        proof = self.recipe.proof
+        added = load_examples(self._arm_file(arm))
+        objective = ValidationObjective(cold=proof.choose_by == "cold")
+        reference: dict[tuple[int, float], pa.Table] = {}
+
+        def train(alpha: float, seed: int, budget: float) -> tuple[ArmScores, pa.Table]:
+            key = (seed, budget)
+            if key not in reference:
+                real = self._trainer.train("real", None, 0.0, seed, budget=budget)
+                reference[key] = real.validation
+            scores = self._trainer.train(arm, added, alpha, seed, budget=budget)
+            return scores, reference[key]
+
+        return choose_alpha_by_halving(
+            train,
+            lambda made: objective.score(made[0].validation, made[1]),
+            alphas=(0.0, *proof.alphas),
+            seeds=proof.alpha_seeds,
+            budgets=proof.alpha_budgets,
+            margin=proof.margin,
+        )
+
+    def _compare(self) -> None:
+        proof = self.recipe.proof
+        arms: Sequence[str] = ("real", *proof.arms)
+        tables: dict[str, list[pa.Table]] = {arm: [] for arm in arms}
+        weights = self._alphas()
+        with track("Training the arms", len(arms) * len(proof.seeds)) as progress:
+            for seed in proof.seeds:
+                for arm in arms:
+                    progress.describe(f"Training {arm}, seed {seed}")
+                    added = None if arm == "real" else load_examples(self._arm_file(arm))
+                    alpha = 0.0 if arm == "real" else weights[arm]["alpha"]
+                    tables[arm].append(self._trainer.train(arm, added, alpha, seed).test)
+                    progress.advance()
+        for arm, scores in tables.items():
+            for seed, table in zip(proof.seeds, scores, strict=True):
+                target = self.folder / "scores" / f"test-{arm.replace(':', '-')}-{seed}.parquet"
+                pq.write_table(table, target)
+        comparison = compare_arms(
+            tables,
+            synthetic=[arm for arm in proof.arms if arm in LLM_ARMS] or [proof.arms[-1]],
+            resamples=proof.resamples,
+            seed=self.recipe.parts.seed,
+        )
+        write_json(self.comparison_file, comparison.model_dump(mode="json"))
+
+    def _comparison(self) -> ArmComparison:
+        return ArmComparison.model_validate_json(self.comparison_file.read_bytes())
+
+    def _alphas(self) -> dict[str, dict[str, Any]]:
+        loaded: dict[str, dict[str, Any]] = json.loads(self.alphas_file.read_text(encoding="utf-8"))
+        return loaded
+
+    def _verdict(self) -> str:
+        return lift_sentence(self._comparison(), self._alphas())
+
+    def _report(self) -> None:
+        runs = json.loads(self.runs_file.read_text(encoding="utf-8"))
+        cost = [
+            CostLine(
+                stage=name,
+                seconds=stage["seconds"],
+                prompt_tokens=_tokens(runs, "prompt_tokens") if name == "simulate" else None,
+                output_tokens=_tokens(runs, "output_tokens") if name == "simulate" else None,
+            )
+            for name, stage in self.stages.done().items()
+            if name != "report"
+        ]
+        write_report(
+            self.report_file,
+            ReportContent(
+                title=self.recipe.title,
+                verdict=self._verdict(),
+                arms=self._comparison(),
+                cost=cost,
+                cautions=lift_cautions(self._comparison(), self._alphas(), self.recipe),
+            ),
+        )
+
+
+def _cold_items(parts: Sequence[Examples], most: int | None) -> list[str]:
+    """Items shown there without a response in the training part, those shown most often first."""
+    shown: dict[str, int] = {}
+    for part in parts:
+        cold = part.column("item_cold")
+        for item in part.column("item_id")[cold].tolist():
+            shown[item] = shown.get(item, 0) + 1
+    ranked = sorted(shown, key=lambda item: (-shown[item], item))
+    return sorted(ranked[:most])
+
+
+def _told(choice: HalvingChoice) -> dict[str, Any]:
+    return {
+        "alpha": choice.alpha,
+        "best": choice.best,
+        "gain": choice.gain,
+        "standard_error": choice.standard_error,
+        "rungs": [asdict(rung) for rung in choice.rungs],
+    }
+
+
+def _tokens(runs: dict[str, Any], kind: str) -> int:
+    return sum(int(run.get(kind, 0)) for run in runs.values())
