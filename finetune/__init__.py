@@ -12,12 +12,19 @@ from footfall.exports import lazy_exports
 
 if TYPE_CHECKING:
     from footfall.finetune.alpha import AlphaChoice, choose_alpha, validation_log_loss
+    from footfall.finetune.alpha_halving import (
+        HalvingChoice,
+        choose_alpha_by_halving,
+        share_of_slates,
+    )
     from footfall.finetune.click_model import ClickModel
     from footfall.finetune.click_settings import ClickSettings
     from footfall.finetune.controls import oversample_real, random_pairs
     from footfall.finetune.example_files import load_examples, save_examples
     from footfall.finetune.example_table import FEATURE_NAMES, Examples
     from footfall.finetune.examples import read_examples
+    from footfall.finetune.fuse import Fusion, fuse_with_report
+    from footfall.finetune.fusion_report import FusionReport
     from footfall.finetune.fusion_settings import FusionSettings
     from footfall.finetune.tuning import read_tuning_card, tune_model
     from footfall.finetune.tuning_card import TuningCard
@@ -29,16 +36,22 @@ __all__ = [
     "ClickModel",
     "ClickSettings",
     "Examples",
+    "Fusion",
+    "FusionReport",
     "FusionSettings",
+    "HalvingChoice",
     "TuningCard",
     "TuningSettings",
     "choose_alpha",
+    "choose_alpha_by_halving",
+    "fuse_with_report",
     "load_examples",
     "oversample_real",
     "random_pairs",
     "read_examples",
     "read_tuning_card",
     "save_examples",
+    "share_of_slates",
     "tune_model",
     "validation_log_loss",
 ]
@@ -51,16 +64,22 @@ __getattr__ = lazy_exports(
         "ClickModel": "click_model",
         "ClickSettings": "click_settings",
         "Examples": "example_table",
+        "Fusion": "fuse",
+        "FusionReport": "fusion_report",
         "FusionSettings": "fusion_settings",
+        "HalvingChoice": "alpha_halving",
         "TuningCard": "tuning_card",
         "TuningSettings": "tuning_settings",
         "choose_alpha": "alpha",
+        "choose_alpha_by_halving": "alpha_halving",
+        "fuse_with_report": "fuse",
         "load_examples": "example_files",
         "oversample_real": "controls",
         "random_pairs": "controls",
         "read_examples": "examples",
         "read_tuning_card": "tuning",
         "save_examples": "example_files",
+        "share_of_slates": "alpha_halving",
         "tune_model": "tuning",
         "validation_log_loss": "alpha",
     },

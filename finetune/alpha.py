@@ -12,7 +12,7 @@ from footfall.errors import DataError, NoResponseError, SettingError, TrainingEr
 from footfall.finetune.click_model import ClickModel
 from footfall.finetune.example_table import Examples
 
-__all__ = ["AlphaChoice", "choose_alpha", "validation_log_loss"]
+__all__ = ["AlphaChoice", "choose_alpha", "finite_score", "validation_log_loss"]
 
 Model = TypeVar("Model")
 
@@ -67,14 +67,15 @@ def choose_alpha(
     if not candidates or not seeds or candidates[0] < 0:
         raise SettingError("alphas, seeds: give at least one of each, and no alpha below 0.")
     scores = tuple(
-        tuple(_finite(score(train(alpha, seed)), alpha, seed) for seed in seeds)
+        tuple(finite_score(score(train(alpha, seed)), alpha, seed) for seed in seeds)
         for alpha in candidates
     )
     best = int(np.argmin([np.mean(row) for row in scores]))
     return AlphaChoice(candidates[best], candidates, scores)
 
 
-def _finite(score: float, alpha: float, seed: int) -> float:
+def finite_score(score: float, alpha: float, seed: int) -> float:
+    """The score; a :class:`~footfall.errors.TrainingError` says whose is not finite."""
     if not np.isfinite(score):
         raise TrainingError(f"The score at alpha {alpha:g}, seed {seed} is {score}.")
     return float(score)

@@ -1,117 +1,70 @@
 """Fuses real and synthetic examples into one training set.
 
 The order is: refuse synthetic rows posing as real, merge near-duplicates, choose sessions
-(by_behaviour) and slates (by_diversity), cap the share, weigh (by_time, by_feature, alpha). Real
-rows are never dropped. Every row keeps its ``origin``, and its ``weight`` says what it counts.
+(by_behaviour) and slates (by_diversity), cap the share, weigh (by_time, by_feature, confidence,
+alpha). Real rows are never dropped. Every row keeps its ``origin``, and its ``weight`` says what it
+counts; what was done to each synthetic row is in the provenance.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-import duckdb
-import numpy as np
 import pyarrow as pa
 
 from footfall.errors import DataError, EmptyLogError
+from footfall.finetune.confidence import confidence_weights
+from footfall.finetune.discriminator import density_weights
 from footfall.finetune.example_table import Examples
+from footfall.finetune.fusion_choice import (
+    diverse_slates,
+    fitting_slates,
+    rows_in,
+    seeded_slates,
+    usual_sessions,
+)
+from footfall.finetune.fusion_report import FusionReport, RowFates, provenance_table, summarise
 from footfall.finetune.fusion_settings import FusionSettings
-from footfall.finetune.fusion_weights import density_ratio, time_decay
+from footfall.finetune.near_duplicates import find_duplicates
+from footfall.finetune.pair_inputs import Encode
+from footfall.finetune.time_decay import time_decay
 
-__all__ = ["fuse", "merge_near_duplicates"]
-
-Array = np.ndarray[Any, Any]
-
-# Lower case, compatibility forms folded, punctuation and runs of space made one space. No words
-# are split, so that Chinese is treated like English.
-_NORMAL = r"trim(regexp_replace(lower(nfc_normalize({0})), '[\s\p{{P}}\p{{S}}]+', ' ', 'g'))"
+__all__ = ["Fusion", "fuse", "fuse_with_report"]
 
 
-def _asked(alias: str) -> str:
-    """SQL for what a row is about beside its item: the query; when browsing, the shopper."""
-    query = _NORMAL.format(f"{alias}.query")
-    shopper = _NORMAL.format(f"{alias}.shopper_text")
-    return f"coalesce('q:' || nullif({query}, ''), 's:' || {shopper})"
+@dataclass(frozen=True)
+class Fusion:
+    """The training set, what was done in sum, and what was done to each synthetic row.
 
+    ``provenance`` has the columns of :data:`~footfall.finetune.fusion_report.PROVENANCE_SCHEMA`.
+    """
 
-_MERGE = f"""
-WITH keyed AS (
-    SELECT row, item_id, label, weight, {_asked("s")} AS asked FROM synthetic s
-), known AS (SELECT DISTINCT item_id, {_asked("r")} AS asked FROM real r),
-fresh AS (
-    SELECT k.* FROM keyed k ANTI JOIN known USING (item_id, asked)
-), grouped AS (
-    SELECT asked, item_id, label, min(row) AS row, count(*) AS same, sum(weight) AS weight
-    FROM fresh GROUP BY asked, item_id, label
-)
-SELECT row, weight * (1 + ln(sum(same) OVER pair)) / sum(same) OVER pair AS weight
-FROM grouped WINDOW pair AS (PARTITION BY asked, item_id)
-ORDER BY row
-"""
-
-# One row a session: what a session did, the same for real and synthetic rows.
-_BEHAVIOUR = """
-SELECT session_id, count(DISTINCT search_id) AS slates,
-       sum(label::INT) AS responses,
-       sum(label::INT) / count(DISTINCT search_id) AS responses_per_slate
-FROM examples GROUP BY session_id
-"""
-
-_USUAL = """
-WITH bounds AS (
-    SELECT quantile_disc(slates, $low) AS a, quantile_disc(slates, $high) AS b,
-           quantile_disc(responses, $low) AS c, quantile_disc(responses, $high) AS d,
-           quantile_disc(responses_per_slate, $low) AS e,
-           quantile_disc(responses_per_slate, $high) AS f
-    FROM usual
-)
-SELECT o.session_id FROM odd o, bounds
-WHERE o.slates BETWEEN a AND b AND o.responses BETWEEN c AND d
-  AND o.responses_per_slate BETWEEN e AND f
-"""
-
-# How new a slate's words are: the mean over its character shingles of 1 / (how many slates had the
-# shingle before it, in seeded order, plus one). Shingles of characters work without spaces.
-_NOVELTY = f"""
-WITH texts AS (
-    SELECT search_id, md5($seed || '/' || search_id) AS turn,
-           {
-    _NORMAL.format(
-        "coalesce(any_value(query), '') || ' ' || coalesce(string_agg("
-        "CASE WHEN label THEN item_text END, ' ' ORDER BY row), "
-        "string_agg(item_text, ' ' ORDER BY row), '')"
-    )
-} AS text
-    FROM synthetic GROUP BY search_id
-), shingles AS (
-    SELECT search_id, turn,
-           unnest(list_distinct([substr(text, n, 3)
-                                 FOR n IN range(1, greatest(length(text) - 1, 2))])) AS shingle
-    FROM texts
-), seen AS (
-    SELECT search_id, turn,
-           1.0 / row_number() OVER (PARTITION BY shingle ORDER BY turn, search_id) AS novelty
-    FROM shingles
-)
-SELECT search_id, avg(novelty) AS novelty FROM seen
-GROUP BY search_id, turn ORDER BY novelty DESC, turn, search_id
-"""
+    examples: Examples
+    report: FusionReport
+    provenance: pa.Table
 
 
 def fuse(real: Examples, synthetic: Examples, settings: FusionSettings) -> Examples:
-    """Join real and synthetic examples.
+    """Join real and synthetic examples: :func:`fuse_with_report` without the report."""
+    return fuse_with_report(real, synthetic, settings).examples
 
-    * **near-duplicates**: see :func:`merge_near_duplicates`.
+
+def fuse_with_report(real: Examples, synthetic: Examples, settings: FusionSettings) -> Fusion:
+    """Join real and synthetic examples and say what was done.
+
+    * **near-duplicates**: see :mod:`~footfall.finetune.near_duplicates`.
     * **by_behaviour**: keeps synthetic sessions whose slates, responses, and responses per slate
       lie between the real sessions' lower and upper quantiles.
     * **by_diversity**: keeps the ``keep_share`` of slates whose texts repeat others least.
-    * **by_time**: real rows decay with age at the half-life; synthetic rows stand at the end of
-      the real part (age 0). The mean weight of real rows stays what it was.
-    * **by_feature**: synthetic rows are weighed by a clipped density ratio, real over synthetic,
-      over all numeric features except the item's own popularity: where an item is new is where
-      synthetic rows are wanted, so being there must not count against them. Mean 1.
     * **cap**: whole slates are dropped until synthetic rows are at most ``max_share`` of all; of
       slates, those by_diversity ranks last, else a seeded choice.
+    * **by_time**: real rows decay with age at the half-life; synthetic rows stand at the end of
+      the real part (age 0). The mean weight of real rows stays what it was.
+    * **by_feature**: synthetic rows are weighed by a clipped density ratio, real over synthetic;
+      see :mod:`~footfall.finetune.discriminator`. Mean 1.
+    * **confidence**: synthetic rows are weighed by how sure their labels are; see
+      :mod:`~footfall.finetune.confidence`. Mean 1.
     * **alpha** multiplies the weights of the synthetic rows; 0 returns the real rows.
 
     Parameters
@@ -125,9 +78,8 @@ def fuse(real: Examples, synthetic: Examples, settings: FusionSettings) -> Examp
 
     Returns
     -------
-    footfall.finetune.example_table.Examples
-    --------
-        All real rows in their order, then the synthetic rows that are left.
+    Fusion
+        Its examples are all real rows in their order, then the synthetic rows that are left.
 
     Raises
     ------
@@ -137,37 +89,24 @@ def fuse(real: Examples, synthetic: Examples, settings: FusionSettings) -> Examp
         If a synthetic row says that it is real, or the other way round.
     """
     _check(real, synthetic)
-    decay = time_decay(real, settings.half_life_days) if settings.uses("by_time") else None
-    weighed = real
-    if decay is not None:
-        weighed = real.with_column("weight", real.weights * decay.real)
-    if settings.alpha == 0 or not len(synthetic):
-        return weighed
-    kept = _choose(real, synthetic, settings)
-    if not len(kept):
-        return weighed
-    weights = kept.weights * settings.alpha
-    if settings.uses("by_feature"):
-        weights = weights * density_ratio(real, kept, settings.max_feature_weight)
-    if decay is not None:
-        weights = weights * decay.newest
-    return Examples.concat([weighed, kept.with_column("weight", weights)])
-
-
-def merge_near_duplicates(real: Examples, synthetic: Examples) -> Examples:
-    """Drop synthetic rows that the real log answers, and merge those that repeat each other.
-
-    Two rows are about the same thing if they have the same item and the same query up to case,
-    punctuation and white space; when browsing, the same shopper text instead. A synthetic row
-    about something that a real row is about is dropped. Of synthetic rows about the same thing
-    one row a label is left; the rows of that thing together weigh ``1 + ln n`` instead of ``n``,
-    shared between the labels as they were, so that merging does not change the response rate.
-    """
-    if not len(synthetic):
-        return synthetic
-    rows = _select(_MERGE, real=real.table, synthetic=_numbered(synthetic))
-    kept = synthetic.take(rows["row"].to_numpy())
-    return kept.with_column("weight", rows["weight"].to_numpy())
+    fates = RowFates(synthetic)
+    findings: dict[str, Any] = {}
+    weighed, newest = real, 1.0
+    if settings.uses("by_time"):
+        decay = time_decay(real, settings.half_life_days)
+        weighed, newest = real.with_column("weight", real.weights * decay.real), decay.newest
+    if settings.alpha == 0:
+        fates.drop(fates.kept, "alpha is 0")
+    elif len(synthetic):
+        _choose(real, fates, settings)
+        findings = _weigh(real, fates, settings)
+        fates.weigh("alpha", settings.alpha)
+        fates.weigh("time", newest)
+    return Fusion(
+        Examples.concat([weighed, fates.left()]),
+        summarise(weighed, fates, **findings),
+        provenance_table(fates),
+    )
 
 
 def _check(real: Examples, synthetic: Examples) -> None:
@@ -185,66 +124,69 @@ def _check(real: Examples, synthetic: Examples) -> None:
         )
 
 
-def _choose(real: Examples, synthetic: Examples, settings: FusionSettings) -> Examples:
-    kept = synthetic
+def _choose(real: Examples, fates: RowFates, settings: FusionSettings) -> None:
+    """Drop rows, noting the first reason that applies."""
+    given = fates.synthetic
     if settings.drop_duplicates:
-        kept = merge_near_duplicates(real, kept)
-    if settings.uses("by_behaviour") and len(kept):
+        found = find_duplicates(real, given, settings.duplicate_similarity)
+        fates.stands_for, fates.same = found.kept_row, found.same
+        fates.read_weight, fates.factors["merging"] = found.weight, found.factor
+        fates.drop(found.known, "the real log answers them")
+        fates.drop(~found.kept, "merged into others")
+    if settings.uses("by_behaviour"):
         # Judged on the sessions as they were, before merging thinned them.
-        kept = kept.take(_member(kept, "session_id", _usual_sessions(real, synthetic, settings)))
-    order = _seeded_order(kept, settings.seed)
-    if settings.uses("by_diversity") and len(kept):
-        ranked = _select(_NOVELTY, {"seed": str(settings.seed)}, synthetic=_numbered(kept))
-        order = ranked["search_id"].to_pylist()
-        order = order[: max(1, round(settings.keep_share * len(order)))]
-    return _capped(kept, order, len(real), settings.max_share)
+        usual = rows_in(given, "session_id", usual_sessions(real, given, settings))
+        fates.drop(~usual, "sessions that no real shopper has")
+    if not fates.kept.any():
+        return
+    left = fates.left()
+    if settings.uses("by_diversity"):
+        order = diverse_slates(left, settings)
+        fates.drop(~rows_in(given, "search_id", order), "slates that repeat others")
+    else:
+        order = seeded_slates(left, settings.seed)
+    fitting = fitting_slates(left, order, len(real), settings.max_share)
+    fates.drop(~rows_in(given, "search_id", fitting), "over the largest share")
 
 
-def _usual_sessions(real: Examples, synthetic: Examples, settings: FusionSettings) -> list[str]:
-    bounds = {"low": settings.behaviour_low, "high": settings.behaviour_high}
-    usual = _select(_BEHAVIOUR, examples=real.table)
-    odd = _select(_BEHAVIOUR, examples=synthetic.table)
-    sessions: list[str] = _select(_USUAL, bounds, usual=usual, odd=odd)["session_id"].to_pylist()
-    return sessions
+def _weigh(real: Examples, fates: RowFates, settings: FusionSettings) -> dict[str, Any]:
+    """Set the factors that the rows' contents decide; return what the report says of them."""
+    left = fates.left()
+    findings: dict[str, Any] = {}
+    notes: list[str] = []
+    if not len(left):
+        return findings
+    encode = _encoder(settings.encoder)
+    if settings.uses("by_feature"):
+        density = density_weights(
+            real,
+            left,
+            inputs=settings.density,
+            limit=settings.max_feature_weight,
+            encode=encode,
+            seed=settings.seed,
+        )
+        fates.weigh("density", density.weights)
+        findings["density_auc"] = density.auc
+        notes += [f"density: {density.note}"] * bool(density.note)
+    if settings.confidence is not None:
+        sure = confidence_weights(
+            real,
+            left,
+            basis=settings.confidence,
+            limit=settings.max_confidence_weight,
+            encode=encode,
+            seed=settings.seed,
+        )
+        fates.weigh("confidence", sure.weights)
+        findings["confidence_auc"] = sure.auc
+        notes += [f"confidence: {sure.note}"] * bool(sure.note)
+    return findings | {"notes": tuple(notes)}
 
 
-def _seeded_order(examples: Examples, seed: int) -> list[str]:
-    searches: list[str] = sorted(set(examples.table["search_id"].to_pylist()))
-    order = np.random.default_rng(seed).permutation(len(searches))
-    return [searches[number] for number in order]
+def _encoder(model: str | None) -> Encode | None:
+    if model is None:
+        return None
+    from footfall.personas.encoder import TextEncoder
 
-
-def _capped(examples: Examples, order: list[str], real_rows: int, share: float) -> Examples:
-    """Whole slates in the given order while they fit under the cap, rows in their old order."""
-    allowed = int(real_rows * share / (1.0 - share))
-    slates = pa.table({"search_id": pa.array(order, pa.string()), "rank": np.arange(len(order))})
-    fits = _select(
-        "WITH sizes AS (SELECT o.search_id, o.rank, count(*) AS n FROM slates o "
-        "JOIN synthetic s USING (search_id) GROUP BY ALL) "
-        "SELECT search_id FROM sizes QUALIFY sum(n) OVER (ORDER BY rank) <= $allowed",
-        {"allowed": allowed},
-        slates=slates,
-        synthetic=examples.table,
-    )
-    return examples.take(_member(examples, "search_id", fits["search_id"].to_pylist()))
-
-
-def _member(examples: Examples, column: str, values: list[str]) -> Array:
-    import pyarrow.compute as pc
-
-    flags: Array = pc.is_in(
-        examples.table[column], value_set=pa.array(values, pa.string())
-    ).to_numpy()
-    return flags.astype(bool)
-
-
-def _numbered(examples: Examples) -> pa.Table:
-    return examples.table.append_column("row", pa.array(np.arange(len(examples))))
-
-
-def _select(sql: str, parameters: dict[str, Any] | None = None, **tables: pa.Table) -> pa.Table:
-    """Answer SQL over Arrow tables in memory."""
-    with duckdb.connect(config={"threads": 2}) as connection:
-        for name, table in tables.items():
-            connection.register(name, table)
-        return connection.sql(sql, params=parameters).to_arrow_table()
+    return TextEncoder(model).encode

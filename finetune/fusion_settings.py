@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from footfall.finetune.confidence import ConfidenceBasis
+from footfall.finetune.discriminator import DensityInputs
+
 __all__ = ["FusionSettings", "Strategy"]
 
 Strategy = Literal["by_time", "by_feature", "by_behaviour", "by_diversity", "all"]
@@ -31,11 +34,38 @@ class FusionSettings(BaseModel):
     drop_duplicates: bool = Field(
         True, description="Whether near-duplicate synthetic rows are merged or dropped."
     )
+    duplicate_similarity: float = Field(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        description="Two rows about an item ask the same where this share of their character pairs "
+        "is equal (Jaccard); 1 merges equal normal forms only.",
+    )
     half_life_days: float = Field(
         90.0, gt=0.0, description="Age in days at which a real row weighs half (by_time)."
     )
     max_feature_weight: float = Field(
         5.0, ge=1.0, description="Largest density ratio; its inverse is the smallest (by_feature)."
+    )
+    density: DensityInputs = Field(
+        "numbers",
+        description="What tells real from synthetic rows (by_feature): the numeric features, the "
+        "words of query and item given the item (texts), or all.",
+    )
+    confidence: ConfidenceBasis | None = Field(
+        None,
+        description="Weigh synthetic rows by how sure their labels are: by agreement with a model "
+        "of the real rows, by the simulator's score, or both; none by default.",
+    )
+    max_confidence_weight: float = Field(
+        3.0,
+        ge=1.0,
+        description="Largest confidence weight before scaling; its inverse is the smallest.",
+    )
+    encoder: str | None = Field(
+        None,
+        description="Text encoder for density and confidence (all-minilm-l6-v2 or a folder); "
+        "without one, hashed n-grams of characters.",
     )
     behaviour_low: float = Field(
         0.01, ge=0.0, lt=0.5, description="Lower quantile of real sessions kept (by_behaviour)."

@@ -30,6 +30,7 @@ from footfall.finetune import (
     FusionSettings,
     TuningCard,
     TuningSettings,
+    fuse_with_report,
     load_examples,
     oversample_real,
     random_pairs,
@@ -37,7 +38,7 @@ from footfall.finetune import (
     save_examples,
     tune_model,
 )
-from footfall.finetune.fuse import fuse as fuse_examples
+from footfall.finetune.fusion_report import save_provenance
 from footfall.personas import (
     Persona,
     PersonaModel,
@@ -46,7 +47,7 @@ from footfall.personas import (
     read_personas,
     write_personas,
 )
-from footfall.progress import console
+from footfall.progress import print_lines
 from footfall.simulator import (
     Catalog,
     Engine,
@@ -324,7 +325,8 @@ def fuse(
 
     Writes into ``folder`` one Parquet file for each training set (``real``, ``synthetic``: both
     fused, and the controls of equal volume ``oversampled`` and ``random-pairs``) and for the
-    ``validation`` and ``test`` part, which hold real rows only. Returns them by name.
+    ``validation`` and ``test`` part, which hold real rows only. Returns them by name. What was done
+    to each simulated row is in ``provenance.parquet``, in sum in ``fusion.json``.
 
     Raises
     ------
@@ -338,12 +340,10 @@ def fuse(
         simulated = read_examples(
             opened, label=split.label, until=split.train_until, origins=tuple(run_ids)
         )
-    fused = fuse_examples(parts.train, simulated, settings or FusionSettings())
+    fusion = fuse_with_report(parts.train, simulated, settings or FusionSettings())
+    fused = fusion.examples
     added = int(fused.synthetic.sum())
-    console.print(
-        f"{len(parts.train):,} real and {added:,} synthetic training examples "
-        f"(of {len(simulated):,} simulated)"
-    )
+    print_lines("Fusion", fusion.report.lines())
     # All training sets hold the same real rows at the same weights, and as much added weight.
     real = fused.take(~fused.synthetic)
     added_weight = float(fused.weights[fused.synthetic].mean()) if added else 0.0
@@ -358,6 +358,9 @@ def fuse(
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, examples in sets.items():
         save_examples(examples, Path(folder) / f"{name}.parquet")
+    save_provenance(fusion.provenance, Path(folder) / "provenance.parquet")
+    with whole_file(Path(folder) / "fusion.json") as partial:
+        partial.write_text(fusion.report.model_dump_json(indent=1), encoding="utf-8")
     return sets
 
 

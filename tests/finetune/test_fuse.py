@@ -12,9 +12,10 @@ from small_shop import DAY0, build
 
 from footfall.errors import DataError, EmptyLogError
 from footfall.finetune.example_table import Examples
-from footfall.finetune.fuse import fuse, merge_near_duplicates
+from footfall.finetune.fuse import fuse
 from footfall.finetune.fusion_settings import FusionSettings
-from footfall.finetune.fusion_weights import density_ratio, time_decay
+from footfall.finetune.near_duplicates import merge_near_duplicates
+from footfall.finetune.time_decay import time_decay
 
 TIME_ONLY = FusionSettings(strategy="by_time", alpha=0.5, max_share=0.9)
 
@@ -131,27 +132,6 @@ def test_by_diversity_drops_what_repeats_first():
     kept = set(fused.column("search_id")[40:])
     assert len(kept) == 3
     assert {"new1", "new2"} <= kept
-
-
-def test_density_ratio_favours_rows_like_the_real_ones():
-    rng = np.random.default_rng(0)
-    real = build([row(f"r{n}", "a", True, price_log=rng.normal()) for n in range(300)])
-    places = np.repeat([0.0, 4.0], 100)
-    synthetic = build(
-        [row(f"s{n}", "a", True, "run", price_log=p + rng.normal()) for n, p in enumerate(places)]
-    )
-    ratio = density_ratio(real, synthetic, 5.0)
-    assert ratio.mean() == pytest.approx(1.0)
-    assert ratio[:100].mean() > 2 * ratio[100:].mean()
-    assert ratio.max() / ratio.min() <= 25.0 + 1e-9
-
-
-def test_density_ratio_does_not_punish_new_items():
-    real = build([row(f"r{n}", "a", True, popularity_log=5.0) for n in range(50)])
-    synthetic = build(
-        [row(f"s{n}", "a", True, "run", popularity_log=float(n % 2)) for n in range(50)]
-    )
-    assert density_ratio(real, synthetic, 5.0) == pytest.approx(np.ones(50))
 
 
 def test_mixed_up_parts_are_refused():

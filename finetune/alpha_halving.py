@@ -1,0 +1,182 @@
+"""Chooses the weight of synthetic rows by successive halving on real validation data.
+
+Successive halving (Jamieson and Talwalkar 2016; the inner loop of Hyperband, Li et al. 2018) spends
+little on all candidates and more on those that are left. Two rules are added for a weight whose
+safe value is known: zero, no synthetic rows, is never eliminated, and at the end a positive weight
+has to beat it by more than chance between seeds explains (the one-standard-error rule of Breiman et
+al. 1984, with paired differences).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
+from typing import TypeVar
+
+import numpy as np
+
+from footfall.errors import SettingError
+from footfall.finetune.alpha import finite_score
+from footfall.finetune.example_table import Examples
+
+__all__ = ["AlphaRung", "HalvingChoice", "choose_alpha_by_halving", "share_of_slates"]
+
+Model = TypeVar("Model")
+
+
+@dataclass(frozen=True)
+class AlphaRung:
+    """Candidates compared with one budget: one tuple of scores an alpha, one score a seed."""
+
+    budget: float
+    seeds: tuple[int, ...]
+    alphas: tuple[float, ...]
+    scores: tuple[tuple[float, ...], ...]
+
+    @property
+    def means(self) -> tuple[float, ...]:
+        """Mean score of each alpha over the seeds; lower is better."""
+        return tuple(float(np.mean(row)) for row in self.scores)
+
+
+@dataclass(frozen=True)
+class HalvingChoice:
+    """The chosen weight and every score on the way.
+
+    ``best`` is the positive weight with the lowest mean of the last rung. ``gain`` is how much
+    lower its score is than that of zero, a mean over the seeds, and ``standard_error`` that mean's
+    (none with one seed).
+    """
+
+    alpha: float
+    best: float | None
+    gain: float | None
+    standard_error: float | None
+    rungs: tuple[AlphaRung, ...]
+
+    @property
+    def alphas(self) -> tuple[float, ...]:
+        """Candidates of the last rung."""
+        return self.rungs[-1].alphas
+
+    @property
+    def means(self) -> tuple[float, ...]:
+        """Their mean scores."""
+        return self.rungs[-1].means
+
+
+def choose_alpha_by_halving(
+    train: Callable[[float, int, float], Model],
+    score: Callable[[Model], float],
+    *,
+    alphas: Sequence[float] = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0),
+    seeds: Sequence[int] = (0, 1, 2),
+    budgets: Sequence[float] = (0.25, 0.5, 1.0),
+    margin: float = 1.0,
+) -> HalvingChoice:
+    """Compare all weights on little training, the better half on more, and so on.
+
+    Zero is always a candidate and reaches the last rung. A rung with the budget b (as a share of
+    the largest) uses the first ``ceil(b * len(seeds))`` seeds, the same for every weight, so that
+    comparisons are paired; of equal scores the smaller weight is kept. In the end the best positive
+    weight is taken if its mean gain over zero exceeds ``margin`` standard errors of the paired
+    differences (with one seed, if it is positive), else zero.
+
+    Parameters
+    ----------
+    train:
+        ``train(alpha, seed, budget)`` gives a model.
+    score:
+        ``score(model)``, lower is better, on real validation rows; see
+        :func:`~footfall.finetune.alpha.validation_log_loss`.
+    alphas, seeds:
+        Candidates and seeds.
+    budgets:
+        Rising shares of the training, one a rung; the last should be 1. See
+        :func:`share_of_slates`.
+    margin:
+        Standard errors by which zero has to be beaten.
+
+    Raises
+    ------
+    SettingError
+        If there are no seeds or budgets, an alpha is negative, budgets do not rise, or the margin
+        is negative.
+    TrainingError
+        If a score is not finite.
+    """
+    positive = tuple(sorted({float(alpha) for alpha in alphas if alpha}))
+    _check(positive, seeds, budgets, margin)
+    rungs: list[AlphaRung] = []
+    for budget in budgets:
+        if rungs:
+            positive = _better_half(rungs[-1])
+        used = tuple(seeds[: ceil(len(seeds) * budget / budgets[-1] - 1e-9)])
+        candidates = (0.0, *positive)
+        scores = tuple(
+            tuple(finite_score(score(train(alpha, seed, budget)), alpha, seed) for seed in used)
+            for alpha in candidates
+        )
+        rungs.append(AlphaRung(float(budget), used, candidates, scores))
+    return _decide(tuple(rungs), margin)
+
+
+def _check(
+    positive: Sequence[float], seeds: Sequence[int], budgets: Sequence[float], margin: float
+) -> None:
+    if not seeds or not budgets:
+        raise SettingError("seeds, budgets: give at least one of each.")
+    if any(alpha < 0 for alpha in positive):
+        raise SettingError("alphas: a weight of synthetic rows is not below 0.")
+    if budgets[0] <= 0 or any(b <= a for a, b in pairwise(budgets)):
+        raise SettingError(f"budgets: {list(budgets)} do not rise from above 0.")
+    if margin < 0:
+        raise SettingError(f"margin: {margin} is negative.")
+
+
+def _better_half(rung: AlphaRung) -> tuple[float, ...]:
+    """The better half of the positive weights, rounded up; zero goes on beside them."""
+    ranked = sorted(zip(rung.means[1:], rung.alphas[1:], strict=True))
+    return tuple(sorted(alpha for _, alpha in ranked[: ceil(len(ranked) / 2)]))
+
+
+def _decide(rungs: tuple[AlphaRung, ...], margin: float) -> HalvingChoice:
+    last = rungs[-1]
+    if len(last.alphas) == 1:
+        return HalvingChoice(0.0, None, None, None, rungs)
+    place = 1 + int(np.argmin(last.means[1:]))
+    gains = np.subtract(last.scores[0], last.scores[place])
+    gain = float(gains.mean())
+    error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None
+    wins = gain > 0 and gain > margin * (error or 0.0)
+    best = last.alphas[place]
+    return HalvingChoice(best if wins else 0.0, best, gain, error, rungs)
+
+
+def share_of_slates(examples: Examples, share: float, seed: int = 0) -> Examples:
+    """A seeded share of the slates of each origin, in their order: a smaller budget of rows.
+
+    Smaller shares with the same seed are parts of larger ones. At least one slate of each origin
+    is left.
+
+    Raises
+    ------
+    SettingError
+        If the share is not above 0 and at most 1.
+    """
+    if not 0.0 < share <= 1.0:
+        raise SettingError(f"share: {share} is not above 0 and at most 1.")
+    if share == 1.0 or not len(examples):
+        return examples
+    slates = examples.slate_numbers()
+    kept = np.zeros(len(examples), bool)
+    origins = examples.column("origin").astype(str)
+    for origin in np.unique(origins):
+        rows = origins == origin
+        # Each origin has its own order, so that arms that share the real rows share them here too.
+        own = np.unique(slates[rows])
+        order = np.random.default_rng(seed).permutation(len(own))
+        kept |= rows & np.isin(slates, own[order[: max(1, round(share * len(own)))]])
+    return examples.take(kept)
