@@ -10,23 +10,35 @@ import json
 import tomllib
 from dataclasses import asdict, dataclass
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from footfall import steps
 from footfall.errors import DataError, NoResponseError, SettingError
 from footfall.eval import ArmComparison, CostLine
 from footfall.finetune import (
+    AlphaChoice,
     ClickSettings,
     Examples,
     FusionSettings,
+    HalvingChoice,
     TuningSettings,
     choose_alpha,
+    choose_alpha_by_halving,
     load_examples,
+    share_of_slates,
 )
 from footfall.personas import PersonaSettings
 from footfall.progress import console
@@ -87,8 +99,30 @@ class EvaluationSettings(BaseModel):
         description="Further weights of synthetic rows to try on validation data with the first "
         "seed, beside 0 and the fusion's alpha.",
     )
+    alpha_search: Literal["grid", "halving"] = Field(
+        "grid",
+        description="Try every weight on the whole training part, or by successive halving: all on "
+        "a part of the slates, the better half on more, and so on.",
+    )
+    alpha_budgets: tuple[float, ...] = Field(
+        (0.25, 0.5, 1.0),
+        min_length=1,
+        description="Shares of the training slates, rising to 1, on which halving compares.",
+    )
+    alpha_margin: float = Field(
+        1.0,
+        ge=0.0,
+        description="Standard errors over the seeds by which a weight has to beat 0 (halving).",
+    )
     resamples: int = Field(1000, ge=100, description="Bootstrap resamples of users.")
     likeness_splits: int = Field(20, ge=2, description="Random parts of the real users.")
+
+    @field_validator("alpha_budgets")
+    @classmethod
+    def _rise_to_one(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if shares[0] <= 0 or shares[-1] != 1 or any(b <= a for a, b in pairwise(shares)):
+            raise ValueError("alpha_budgets must rise from above 0 to 1")
+        return shares
 
 
 class Recipe(BaseModel):
@@ -338,13 +372,7 @@ class _Run:
         """Choose the weight on validation data, train every arm with every seed, compare."""
         self._check_labels()
         seeds = self.recipe.evaluation.seeds
-        given = self.recipe.fusion.alpha
-        choice = choose_alpha(
-            lambda alpha, seed: self._train_one("synthetic" if alpha else "real", alpha, seed),
-            _validation_log_loss,
-            alphas=(0.0, *self.recipe.evaluation.alphas, given),
-            seeds=seeds[:1] if self.recipe.evaluation.alphas else seeds,
-        )
+        choice = self._choose_weight()
         positive = [
             (mean, alpha) for mean, alpha in zip(choice.means, choice.alphas, strict=True) if alpha
         ]
@@ -372,6 +400,27 @@ class _Run:
             seed=self.recipe.split.seed,
         )
 
+    def _choose_weight(self) -> AlphaChoice | HalvingChoice:
+        evaluation = self.recipe.evaluation
+        alphas = (0.0, *evaluation.alphas, self.recipe.fusion.alpha)
+        if evaluation.alpha_search == "halving":
+            return choose_alpha_by_halving(
+                lambda alpha, seed, share: self._train_one(
+                    "synthetic" if alpha else "real", alpha, seed, share
+                ),
+                _validation_log_loss,
+                alphas=alphas,
+                seeds=evaluation.seeds,
+                budgets=evaluation.alpha_budgets,
+                margin=evaluation.alpha_margin,
+            )
+        return choose_alpha(
+            lambda alpha, seed: self._train_one("synthetic" if alpha else "real", alpha, seed),
+            _validation_log_loss,
+            alphas=alphas,
+            seeds=evaluation.seeds[:1] if evaluation.alphas else evaluation.seeds,
+        )
+
     def _check_labels(self) -> None:
         """Refuse parts that nothing can be learned from or measured on, before any training."""
         for name in ("real", "validation", "test"):
@@ -382,25 +431,30 @@ class _Run:
                     hint="Move the times of [split], or use more slates.",
                 )
 
-    def _train_one(self, arm: str, alpha: float, seed: int) -> Path:
-        """Folder of one arm's model with its scores; trained unless that was done before."""
+    def _train_one(self, arm: str, alpha: float, seed: int, share: float = 1.0) -> Path:
+        """Folder of one arm's model with its scores; trained unless that was done before.
+
+        With a ``share`` below 1 it learns from that part of the slates, and only to be compared on
+        validation data.
+        """
         name = (
             f"{arm}-{seed}"
             if alpha in {0.0, self.recipe.fusion.alpha}
             else (f"{arm}-weight-{alpha:g}-{seed}")
         )
-        folder = self.folder / "models" / name
+        folder = self.folder / "models" / (name if share == 1 else f"{name}-share-{share:g}")
         mark = folder / "fingerprint"
         if mark.exists() and mark.read_text(encoding="utf-8") == self.stages.fingerprint:
             return folder
-        train = self._training_set(arm, alpha)
+        train = share_of_slates(self._training_set(arm, alpha), share, seed)
         console.print(f"Training arm [bold]{arm}[/bold], seed {seed}: {len(train):,} examples")
         examples = self.folder / "examples"
         validation = load_examples(examples / "validation.parquet")
         settings = self.recipe.training.model_copy(update={"seed": seed})
         model = steps.train(train, folder, validation=validation, settings=settings, resume=True)
         steps.score(model, validation, folder / "validation-scores.parquet")
-        steps.score(model, examples / "test.parquet", folder / "test-scores.parquet")
+        if share == 1:
+            steps.score(model, examples / "test.parquet", folder / "test-scores.parquet")
         mark.write_text(self.stages.fingerprint, encoding="utf-8")
         return folder
 

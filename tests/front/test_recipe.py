@@ -165,6 +165,7 @@ def test_the_packaged_recipe_is_valid():
         ("count = 20", "count = 0", r"personas\.count"),
         ('label = "clicked"', 'label = "liked"', r"split\.label"),
         ("validation_until = 2024-03-25", "validation_until = 2024-03-01", "time order"),
+        ("seeds = [0]", "seeds = [0]\nalpha_budgets = [0.5]", "alpha_budgets"),
         ("[training]", "[training", "not a TOML file"),
         ("[training]", "[fusion]\nalpha = 0.0\n[training]", "above 0"),
     ],
@@ -208,3 +209,26 @@ def test_the_report_of_a_whole_recipe_opens_without_a_network(finished):
     assert "牛奶" in words
     assert tables > 5
     assert figures > 1
+
+
+@pytest.mark.train
+def test_the_weight_can_be_chosen_by_successive_halving(finished, tmp_path, small_source):
+    _, result = finished
+    copy = tmp_path / "run"
+    shutil.copytree(result.folder, copy)
+    changed = recipe_file(
+        tmp_path,
+        small_source,
+        **{
+            "seeds = [0]": 'seeds = [0]\nalphas = [1.0]\nalpha_search = "halving"\n'
+            "alpha_budgets = [0.5, 1.0]"
+        },
+    )
+    run_recipe(changed)
+    weight = json.loads((copy / "weight.json").read_text())
+    # Of two positive weights one is left for the last comparison, beside zero.
+    assert len(weight["validation_log_loss"]) == 2
+    assert "0.0" in weight["validation_log_loss"]
+    names = {path.name for path in (copy / "models").iterdir()}
+    assert {"real-0-share-0.5", "synthetic-0-share-0.5", "synthetic-weight-1-0-share-0.5"} <= names
+    assert (copy / "examples" / "provenance.parquet").exists()
