@@ -307,8 +307,10 @@ class _Lift:
 
     @cached_property
     def _trainer(self) -> ArmTrainer:
-        parts = [load_examples(self.examples / f"{part}.parquet") for part in _PARTS]
-        return ArmTrainer(*parts, settings=self.recipe.training, folder=self.folder / "scores")
+        train, validation, test = (
+            load_examples(self.examples / f"{part}.parquet") for part in _PARTS
+        )
+        return ArmTrainer(train, validation, test, self.recipe.training, self.folder / "scores")
 
     def _choose(self) -> None:
         """The weight of every arm's added rows, on real validation data; 0 may win."""
