@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import pyarrow as pa
 
 from footfall.errors import EmptyLogError, SettingError
-from footfall.finetune.example_table import EXAMPLE_SCHEMA, Examples
+from footfall.finetune.example_table import Examples
+from footfall.finetune.slate_copies import draw_slates, rename_copies
 
 __all__ = ["oversample_real", "random_pairs"]
 
@@ -39,18 +37,8 @@ def oversample_real(real: Examples, count: int, seed: int) -> Examples:
     """
     _check(real, count)
     rng = np.random.default_rng(seed)
-    slates = real.slate_numbers()
-    order = np.argsort(slates, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(slates[order]) > 0])
-    sizes = np.diff(np.r_[starts, len(order)])
-    drawn = rng.integers(len(sizes), size=int(np.ceil(count / sizes.min())))
-    lengths = sizes[drawn]
-    ends = np.cumsum(lengths)
-    places = np.arange(ends[-1] if len(ends) else 0)
-    copy = np.repeat(np.arange(len(drawn)), lengths)
-    within = places - np.repeat(ends - lengths, lengths)
-    rows = order[np.repeat(starts[drawn], lengths) + within][:count]
-    return _renamed(real.take(rows), copy[:count], "control:oversample")
+    rows, copy = draw_slates(real, count, rng)
+    return rename_copies(real.take(rows), copy, "control:oversample")
 
 
 def random_pairs(real: Examples, count: int, seed: int) -> Examples:
@@ -79,7 +67,7 @@ def random_pairs(real: Examples, count: int, seed: int) -> Examples:
     # A slate keeps the usual number of rows, so that it is judged like the others.
     size = max(1, round(len(real) / (int(real.slate_numbers().max()) + 1)))
     pairs = pairs.with_column("label", labels).with_column("weight", np.ones(count))
-    return _renamed(pairs, np.arange(count) // size, "control:random")
+    return rename_copies(pairs, np.arange(count) // size, "control:random")
 
 
 def _check(real: Examples, count: int) -> None:
@@ -87,19 +75,3 @@ def _check(real: Examples, count: int) -> None:
         raise EmptyLogError("There are no real examples to make controls of.")
     if count < 0:
         raise SettingError(f"count: {count} is negative.")
-
-
-def _renamed(examples: Examples, slates: np.ndarray[Any, Any], origin: str) -> Examples:
-    """New ids, so that no row of a control passes for a real one."""
-    numbers = slates.astype(str).astype(object)
-    searches = np.char.add(f"{origin}/", numbers.astype(str)).astype(object)
-    rows = np.arange(len(examples)).astype(str)
-    ids = np.char.add(f"{origin}/row/", rows).astype(object)
-    table = examples.table
-    for name, values in (
-        ("search_id", pa.array(searches, pa.string())),
-        ("example_id", pa.array(ids, pa.string())),
-        ("origin", pa.array([origin] * len(examples), pa.string())),
-    ):
-        table = table.set_column(EXAMPLE_SCHEMA.get_field_index(name), name, values)
-    return Examples(table)

@@ -24,6 +24,7 @@ __all__ = [
     "Language",
     "catalog_language",
     "is_unspaced",
+    "language_of",
     "letter_scripts",
     "locale_script",
     "script_of",
@@ -154,6 +155,12 @@ def catalog_language(log: Log, *, until: datetime | None = None, seed: int = 0) 
     )
     shares = _shares(texts["text"].to_pylist())
     return Language(shares=shares, users_locale=locale, source=source if shares else "none")
+
+
+def language_of(texts: Iterable[str]) -> Language:
+    """The scripts of some queries, of which nothing else is known."""
+    shares = _shares(texts)
+    return Language(shares=shares, source="queries" if shares else "none")
 
 
 def locale_script(locale: str) -> str:
