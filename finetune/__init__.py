@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         choose_alpha_by_halving,
         share_of_slates,
     )
+    from footfall.finetune.augment import Augmented, augment_with_report
+    from footfall.finetune.augmentation_settings import AugmentationSettings
     from footfall.finetune.click_model import ClickModel
     from footfall.finetune.click_settings import ClickSettings
     from footfall.finetune.controls import oversample_real, random_pairs
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FEATURE_NAMES",
     "AlphaChoice",
+    "AugmentationSettings",
+    "Augmented",
     "ClickModel",
     "ClickSettings",
     "Examples",
@@ -42,6 +46,7 @@ __all__ = [
     "HalvingChoice",
     "TuningCard",
     "TuningSettings",
+    "augment_with_report",
     "choose_alpha",
     "choose_alpha_by_halving",
     "fuse_with_report",
@@ -61,6 +66,8 @@ __getattr__ = lazy_exports(
     {
         "FEATURE_NAMES": "example_table",
         "AlphaChoice": "alpha",
+        "AugmentationSettings": "augmentation_settings",
+        "Augmented": "augment",
         "ClickModel": "click_model",
         "ClickSettings": "click_settings",
         "Examples": "example_table",
@@ -70,6 +77,7 @@ __getattr__ = lazy_exports(
         "HalvingChoice": "alpha_halving",
         "TuningCard": "tuning_card",
         "TuningSettings": "tuning_settings",
+        "augment_with_report": "augment",
         "choose_alpha": "alpha",
         "choose_alpha_by_halving": "alpha_halving",
         "fuse_with_report": "fuse",

@@ -18,7 +18,6 @@ from footfall.finetune.augment_queries import queries_of_slates, rewrite_slates
 from footfall.finetune.augmentation_settings import (
     AUGMENTATIONS,
     QUERY_KINDS,
-    Augmentation,
     AugmentationSettings,
 )
 from footfall.finetune.example_table import Examples
@@ -33,7 +32,7 @@ from footfall.personas.describe import shopper_line
 from footfall.simulator.engines.protocol import Engine
 from footfall.simulator.language import language_of
 
-__all__ = ["Augmented", "augment", "augment_with_report", "open_rewriter"]
+__all__ = ["Augmented", "augment", "augment_with_report", "needs_engine", "open_rewriter"]
 
 Array = np.ndarray[Any, Any]
 
@@ -69,7 +68,7 @@ class Augmented:
 
 def augment(
     real: Examples,
-    kind: Augmentation,
+    kind: str,
     count: int,
     seed: int = 0,
     *,
@@ -85,7 +84,7 @@ def augment(
 
 def augment_with_report(
     real: Examples,
-    kind: Augmentation,
+    kind: str,
     count: int,
     seed: int = 0,
     *,
@@ -138,9 +137,22 @@ def augment_with_report(
     return _with_histories(real, kind, count, rng, settings)
 
 
+def needs_engine(kind: str, settings: AugmentationSettings) -> bool:
+    """Whether a language model writes the queries of this kind of augmentation.
+
+    Raises
+    ------
+    SettingError
+        If there is no such kind.
+    """
+    _check_kind(kind)
+    translated = kind == "back-translation" and settings.forth_model is not None
+    return kind in QUERY_KINDS and not translated
+
+
 def open_rewriter(
     real: Examples,
-    kind: Augmentation,
+    kind: str,
     settings: AugmentationSettings,
     engine: Engine | None,
     seed: int = 0,
@@ -176,11 +188,15 @@ def open_rewriter(
     return BackTranslator(engine, language, pivot, settings, seed)
 
 
-def _check(real: Examples, kind: str, count: int) -> None:
+def _check_kind(kind: str) -> None:
     if kind not in AUGMENTATIONS:
         raise SettingError(
             f"kind: {kind!r} is unknown.", hint=f"Kinds: {', '.join(AUGMENTATIONS)}."
         )
+
+
+def _check(real: Examples, kind: str, count: int) -> None:
+    _check_kind(kind)
     if count < 0:
         raise SettingError(f"count: {count} is negative.")
     if not len(real):
@@ -194,7 +210,7 @@ def _check(real: Examples, kind: str, count: int) -> None:
 
 def _with_histories(
     real: Examples,
-    kind: Augmentation,
+    kind: str,
     count: int,
     rng: np.random.Generator,
     settings: AugmentationSettings,
@@ -220,7 +236,7 @@ def _with_histories(
 
 def _with_queries(
     real: Examples,
-    kind: Augmentation,
+    kind: str,
     count: int,
     rng: np.random.Generator,
     rewriter: Rewriter,

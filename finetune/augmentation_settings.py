@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["AUGMENTATIONS", "HISTORY_KINDS", "QUERY_KINDS", "Augmentation", "AugmentationSettings"]
-
-Augmentation = Literal["crop", "mask", "reorder", "rotate", "paraphrase", "back-translation"]
+__all__ = ["AUGMENTATIONS", "HISTORY_KINDS", "QUERY_KINDS", "AugmentationSettings"]
 
 #: Kinds that change the shopper's history.
 HISTORY_KINDS: Final = ("crop", "mask", "reorder", "rotate")

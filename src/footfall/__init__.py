@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from footfall.exports import lazy_exports
 
 if TYPE_CHECKING:
+    from footfall.augmentation import augment
     from footfall.doctor import diagnose
     from footfall.errors import FootfallError
     from footfall.generation import generate
@@ -33,6 +34,7 @@ __all__ = [
     "FootfallError",
     "Recipe",
     "Split",
+    "augment",
     "compare",
     "diagnose",
     "evaluate",
@@ -56,6 +58,7 @@ __getattr__ = lazy_exports(
         "FootfallError": "errors",
         "Recipe": "recipe",
         "Split": "steps",
+        "augment": "augmentation",
         "compare": "steps",
         "diagnose": "doctor",
         "evaluate": "steps",

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from footfall import steps
+from footfall.commands import augment as augment_command
 from footfall.commands import generation
 from footfall.commands import lift as lift_command
 from footfall.commands.options import (
@@ -175,6 +176,7 @@ def simulate(
         raise typer.Exit(INTERRUPTED)
 
 
+app.command()(augment_command.augment)
 app.command()(generation.generate)
 app.command()(lift_command.lift)
 

@@ -27,6 +27,7 @@ SECTIONS: Final = (
     "generation",
     "split",
     "fusion",
+    "augmentation",
     "training",
     "tuning",
     "ray",
