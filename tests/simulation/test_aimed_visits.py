@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from footfall.errors import CatalogueError, EngineUnavailableError, NoResponseError, PersonaError
+from footfall.finetune import read_examples
+from footfall.personas.persona import Persona
+from footfall.simulator.aimed_response import ResponseCurve, fit_response_curve
+from footfall.simulator.aimed_settings import AimedSettings
+from footfall.simulator.aimed_visits import AimedVisits
+from footfall.simulator.engines.protocol import ChoiceAnswer, TextAnswer
+from footfall.simulator.engines.scripted import ScriptedEngine
+from footfall.simulator.log import Log
+from footfall.simulator.prompts import PromptBook
+
+from conftest import UNTIL, make_shop  # isort: skip
+
+ITEMS = ("i0", "i15", "i39")
+SETTINGS = AimedSettings(visits_per_item=6, until=UNTIL, visits_per_commit=4)
+
+
+@pytest.fixture
+def path(tmp_path):
+    made = make_shop(tmp_path / "shop.duckdb")
+    with Log.open(made, read_only=False) as log:
+        log.execute("UPDATE searches SET query = 'query ' || session_id")
+    return made
+
+
+def people(count=12):
+    kinds = ["pizza", "yogurt", "soup", "bread", "牛奶", "面条"]
+    return [
+        Persona(
+            persona_id=f"p{n}",
+            interests={f"food > {kinds[n % 6]}": 1.0},
+            demographics={"age": "25-34"},
+        )
+        for n in range(count)
+    ]
+
+
+def told(path, run):
+    with Log.open(path) as log:
+        return log.query(
+            "SELECT s.session_id, e.user_id, s.query, s.answered_by, i.item_id, i.position, "
+            "i.clicked, i.purchased FROM impressions i JOIN searches s USING (search_id) "
+            "JOIN sessions e USING (session_id) WHERE i.origin = $run "
+            "ORDER BY s.session_id, position",
+            {"run": run},
+        ).to_pylist()
+
+
+def test_every_item_is_met_equally_often_and_taken_once_a_visit(path):
+    summary = AimedVisits(path, people(), ScriptedEngine(), ITEMS, SETTINGS).run()
+    assert (summary.visits, summary.responses, summary.state) == (18, 18, "finished")
+    rows = told(path, summary.run_id)
+    taken = [row["item_id"] for row in rows if row["purchased"]]
+    assert {item: taken.count(item) for item in ITEMS} == dict.fromkeys(ITEMS, 6)
+    pages = {}
+    for row in rows:
+        pages.setdefault(row["session_id"], []).append(row)
+    for page in pages.values():
+        assert len(page) <= 10
+        assert len({row["item_id"] for row in page}) == len(page)
+        assert sum(row["purchased"] for row in page) == 1
+    # A shop's answer has the item where the shop puts it; elsewhere it stands anywhere.
+    assert len({page[0]["answered_by"] for page in pages.values()}) == 1
+
+
+def test_shoppers_come_for_what_interests_them(path):
+    settings = SETTINGS.model_copy(update={"visits_per_item": 60})
+    run = AimedVisits(path, people(), ScriptedEngine(), ["i0"], settings).run()
+    users = {row["user_id"].rpartition("/p")[2] for row in told(path, run.run_id)}
+    # i0 is pizza: those of interest 0 are persons 0 and 6.
+    assert {"0", "6"} <= users
+    counts = [row["user_id"].rpartition("/p")[2] for row in told(path, run.run_id)]
+    assert np.mean([int(n) % 6 == 0 for n in counts]) > 0.8
+
+
+def test_the_same_command_goes_on_and_adds_nothing(path):
+    class Dying(ScriptedEngine):
+        left = 9
+
+        def submit(self, request):
+            self.left -= 1
+            if self.left < 0:
+                raise EngineUnavailableError("The engine has died.", hint="Start it again.")
+            return super().submit(request)
+
+    with pytest.raises(EngineUnavailableError):
+        AimedVisits(path, people(), Dying(), ITEMS, SETTINGS).run()
+    visits = AimedVisits(path, people(), ScriptedEngine(), ITEMS, SETTINGS)
+    kept = len({row["session_id"] for row in told(path, visits.run_id)})
+    assert 0 < kept < 18
+    assert visits.run().already_done == kept
+    broken_off = told(path, visits.run_id)
+    assert visits.run().already_done == 18
+    assert told(path, visits.run_id) == broken_off
+
+
+def test_an_interrupted_run_is_the_run_that_was_not_interrupted(path, tmp_path):
+    other = Path(shutil.copy(path, tmp_path / "other.duckdb"))
+    whole = AimedVisits(other, people(), ScriptedEngine(), ITEMS, SETTINGS).run()
+    again = AimedVisits(path, people(), ScriptedEngine(), ITEMS, SETTINGS).run()
+    assert whole.run_id == again.run_id
+    assert told(other, whole.run_id) == told(path, again.run_id)
+
+
+def test_words_that_cannot_be_used_leave_the_visit_out(path):
+    class Silent(ScriptedEngine):
+        def collect(self):
+            return [(ticket, TextAnswer("", 1, 1)) for ticket, _ in super().collect()]
+
+    summary = AimedVisits(path, people(), Silent(), ITEMS, SETTINGS).run()
+    assert summary.without_query == 18
+    assert told(path, summary.run_id) == []
+
+
+def test_a_log_without_queries_gets_browsing_visits(path):
+    with Log.open(path, read_only=False) as log:
+        log.execute("UPDATE searches SET query = NULL")
+    run = AimedVisits(path, people(), ScriptedEngine(), ITEMS, SETTINGS).run()
+    assert {row["query"] for row in told(path, run.run_id)} == {None}
+
+
+def test_logged_queries_are_taken_over(path):
+    settings = SETTINGS.model_copy(update={"queries": "logged"})
+    run = AimedVisits(path, people(), ScriptedEngine(), ITEMS, settings).run()
+    with Log.open(path) as log:
+        real = set(
+            log.query("SELECT query FROM searches WHERE origin = 'real'")["query"].to_pylist()
+        )
+    assert {row["query"] for row in told(path, run.run_id)} <= real
+
+
+def test_training_reads_the_visits_and_knows_what_they_knew(path):
+    run = AimedVisits(path, people(), ScriptedEngine(), ITEMS, SETTINGS).run()
+    with Log.open(path) as log:
+        examples = read_examples(log, origins=[run.run_id], until=UNTIL)
+        stored = log.query(
+            "SELECT configuration, kind, state FROM runs WHERE run_id = $run", {"run": run.run_id}
+        ).to_pylist()[0]
+    assert int(examples.labels.sum()) == 18
+    assert "25-34" in examples.column("shopper_text")[0]
+    assert (stored["kind"], stored["state"]) == ("aimed", "finished")
+    assert json.loads(stored["configuration"])["knowledge_until"] == UNTIL.isoformat()
+
+
+class Liking(ScriptedEngine):
+    """Prefers items whose text names a kind; the other answers are the scripted engine's."""
+
+    def __init__(self, word):
+        super().__init__()
+        self.word = word
+        self.asked = {}
+
+    def submit(self, request):
+        ticket = super().submit(request)
+        self.asked[ticket] = request
+        return ticket
+
+    def collect(self):
+        found = []
+        for ticket, answer in super().collect():
+            if isinstance(answer, ChoiceAnswer):
+                drawn = self.word in self.asked[ticket].prompt
+                answer = ChoiceAnswer((-0.1, -3.0) if drawn else (-3.0, -0.1), 1, 1)  # noqa: PLW2901
+            found.append((ticket, answer))
+        return found
+
+
+def test_a_preference_counts_as_much_as_it_does_on_real_rows(path):
+    with Log.open(path, read_only=False) as log:
+        log.execute(
+            "UPDATE impressions SET purchased = item_id IN "
+            "(SELECT item_id FROM items WHERE text LIKE 'soup%') WHERE origin = 'real'"
+        )
+        common = {
+            "label": "purchased",
+            "rows": 200,
+            "until": UNTIL,
+            "locale": "en_US",
+            "seed": 0,
+        }
+        told_well = fit_response_curve(log, Liking(": soup"), PromptBook(), **common)
+        told_nothing = fit_response_curve(log, ScriptedEngine(), PromptBook(), **common)
+        log.execute("UPDATE impressions SET purchased = false")
+        with pytest.raises(NoResponseError):
+            fit_response_curve(log, ScriptedEngine(), PromptBook(), **common)
+    assert told_well.slope > 1.5
+    assert abs(told_nothing.slope) < 0.6
+    assert told_well.rows == 200
+
+
+def test_chances_follow_the_curve_by_hand():
+    curve = ResponseCurve(intercept=0.0, slope=1.0, mean=2.0, spread=2.0, rows=10)
+    found = curve.chance(np.array([2.0, 4.0, 1e9]))
+    assert found[0] == pytest.approx(0.5)
+    assert found[1] == pytest.approx(1 / (1 + np.exp(-1)))
+    assert found[2] == pytest.approx(1 / (1 + np.exp(-4)))
+
+
+def test_responses_by_preference_are_lone_items_taken_or_not(path):
+    with Log.open(path, read_only=False) as log:
+        log.execute(
+            "UPDATE impressions SET purchased = item_id IN "
+            "(SELECT item_id FROM items WHERE text LIKE 'soup%') WHERE origin = 'real'"
+        )
+    settings = AimedSettings(
+        visits_per_item=30, until=UNTIL, response="model", queries="logged", scored_rows=200
+    )
+    run = AimedVisits(path, people(), Liking(": soup"), ["i0", "i20"], settings).run()
+    rows = told(path, run.run_id)
+    assert {row["position"] for row in rows} == {1}
+    rates = {
+        item: np.mean([row["purchased"] for row in rows if row["item_id"] == item])
+        for item in ("i0", "i20")
+    }
+    # i20 is soup, i0 is not.
+    assert rates["i20"] > 0.8
+    assert rates["i0"] < 0.2
+    assert run.weight is not None
+
+
+def test_whom_the_model_finds_drawn_comes(path):
+    settings = SETTINGS.model_copy(update={"shoppers": "model", "shoppers_asked": 8})
+    crowd = [
+        Persona(
+            persona_id=f"{kind}{n}",
+            demographics={"likes": kind},
+            interests={"food > pizza": 1.0},
+        )
+        for kind, count in (("other", 6), ("fan", 2))
+        for n in range(count)
+    ]
+
+    class Fan(Liking):
+        def collect(self):
+            found = []
+            for ticket, answer in ScriptedEngine.collect(self):
+                if isinstance(answer, ChoiceAnswer):
+                    fan = "Shopper: fan" in self.asked[ticket].prompt
+                    answer = ChoiceAnswer((-0.01, -8.0) if fan else (-8.0, -0.01), 1, 1)  # noqa: PLW2901
+                found.append((ticket, answer))
+            return found
+
+    settings = settings.model_copy(update={"visits_per_item": 40, "queries": "none"})
+    run = AimedVisits(path, crowd, Fan(""), ["i0"], settings).run()
+    by_interest = AimedVisits(
+        path, crowd, Fan(""), ["i0"], settings.model_copy(update={"shoppers": "interest"})
+    ).run()
+    share = [
+        np.mean(["fan" in row["user_id"] for row in told(path, each.run_id)])
+        for each in (run, by_interest)
+    ]
+    assert share[0] > share[1] + 0.2
+
+
+def test_what_cannot_be_aimed_at_is_refused(path):
+    with pytest.raises(CatalogueError):
+        AimedVisits(path, people(), ScriptedEngine(), [], SETTINGS)
+    with pytest.raises(CatalogueError, match="nowhere"):
+        AimedVisits(path, people(), ScriptedEngine(), ["nowhere"], SETTINGS).run()
+    with pytest.raises(PersonaError):
+        AimedVisits(path, [], ScriptedEngine(), ITEMS, SETTINGS)
