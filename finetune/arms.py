@@ -42,10 +42,21 @@ CONTROLS: Final = ("oversampled", "random-pairs", "popularity", "title", "neighb
 Beside = Literal["page", "popularity", "similar", "mixed", "random"]
 
 _RESPONSES_OF_RUN = """
-SELECT e.user_id, i.item_id, nullif(trim(s.query), '') AS query, i.{label} AS label
+SELECT e.user_id, i.item_id, nullif(trim(s.query), '') AS query, i.{label} AS label,
+       i.search_id || '/' || i.item_id AS row_id
 FROM impressions i JOIN searches s USING (search_id) JOIN sessions e USING (session_id)
-WHERE i.origin = $run AND i.{label} IS NOT NULL AND (i.{label} OR $both)
-ORDER BY md5($seed || '/' || i.search_id || '/' || i.item_id)
+WHERE i.origin = $run AND i.{label}
+"""
+
+# What is typed for everything tells nothing of any item. Case and punctuation do not matter.
+_ORDERED = """
+WITH keyed AS (
+    SELECT *, trim(regexp_replace(lower(nfc_normalize(query)), '[\\s\\p{P}\\p{S}]+', ' ', 'g'))
+           AS asked, md5($seed || '/' || row_id) AS turn
+    FROM responses
+), counted AS (SELECT asked, count(DISTINCT item_id) AS items FROM keyed GROUP BY asked)
+SELECT user_id, item_id, query, label FROM keyed LEFT JOIN counted USING (asked)
+ORDER BY CASE WHEN $specific THEN coalesce(items, 1) ELSE 1 END, turn
 """
 
 
@@ -67,6 +78,8 @@ class ArmSource:
         End of the training part where the log has times.
     beside:
         What stands beside the response of a made slate.
+    specific_queries:
+        Of a run's responses those come first whose query led to the fewest different items.
     seed:
         Seed of everything that is drawn.
     """
@@ -77,6 +90,7 @@ class ArmSource:
     aimed: Sequence[str]
     until: datetime | None = None
     beside: Beside = "popularity"
+    specific_queries: bool = True
     seed: int = 0
 
     def with_seed(self, seed: int) -> ArmSource:
@@ -128,9 +142,11 @@ class ArmRows:
         if source.beside == "page" or self._answers_alone(run_id):
             rows = read_rows(source.log, label=source.label, origins=(run_id,), seed=source.seed)
             return _cut(self._describe(rows), count)
+        responses = source.log.query(_RESPONSES_OF_RUN.format(label=source.label), {"run": run_id})
         pairs = source.log.query(
-            _RESPONSES_OF_RUN.format(label=source.label),
-            {"run": run_id, "both": False, "seed": str(source.seed)},
+            _ORDERED,
+            {"seed": str(source.seed), "specific": source.specific_queries},
+            responses=responses,
         ).cast(PAIR_SCHEMA)
         if not pairs.num_rows:
             raise EmptyLogError(

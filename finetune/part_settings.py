@@ -57,6 +57,9 @@ class PartSettings(BaseModel):
     cold_categories: tuple[str, ...] = Field(
         (), description="Category paths whose items are held out of training and validation."
     )
+    cold_validation_categories: tuple[str, ...] = Field(
+        (), description="Category paths whose items are held out of training and test."
+    )
     cold_users: float = Field(
         0.0,
         ge=0,
@@ -94,4 +97,6 @@ class PartSettings(BaseModel):
             raise ValueError("validation_share and test_share leave nobody to learn from")
         if self.cold_items + self.cold_validation_items >= 1:
             raise ValueError("cold_items and cold_validation_items leave nothing to learn from")
+        if set(self.cold_categories) & set(self.cold_validation_categories):
+            raise ValueError("a category is cold in the test part or in validation, not in both")
         return self

@@ -68,12 +68,12 @@ WITH answered AS (
 SELECT item_id, CASE WHEN place < $cold_items THEN 'test' ELSE 'validation' END AS part
 FROM ranked WHERE place < $cold_items + $cold_validation_items
   AND item_id NOT IN (SELECT item_id FROM of_category)
-UNION ALL SELECT item_id, 'test' FROM of_category
+UNION ALL SELECT item_id, part FROM of_category
 """
 
 _OF_CATEGORY = """
-SELECT DISTINCT item_id FROM items JOIN cold_paths
-  ON category = path OR starts_with(category, path || ' > ')
+SELECT item_id, min(part) AS part FROM items JOIN cold_paths
+  ON category = path OR starts_with(category, path || ' > ') GROUP BY item_id
 """
 
 _HELD_USERS = f"""
@@ -203,11 +203,18 @@ def _parted(log: Log, read: pa.Table, settings: PartSettings) -> pa.Table:
 
 
 def _held_items(log: Log, settings: PartSettings) -> pa.Table:
-    paths = pa.table({"path": pa.array(settings.cold_categories, pa.string())})
-    of_category = log.query(_OF_CATEGORY, cold_paths=paths)
-    if settings.cold_categories and not of_category.num_rows:
+    paths = [(path, "test") for path in settings.cold_categories]
+    paths += [(path, "validation") for path in settings.cold_validation_categories]
+    named = pa.table(
+        {
+            "path": pa.array([path for path, _ in paths], pa.string()),
+            "part": pa.array([part for _, part in paths], pa.string()),
+        }
+    )
+    of_category = log.query(_OF_CATEGORY, cold_paths=named)
+    if paths and not of_category.num_rows:
         raise InputError(
-            f"cold_categories: no item lies under {', '.join(settings.cold_categories)}.",
+            f"cold_categories: no item lies under {', '.join(path for path, _ in paths)}.",
             hint="Write the paths as the table items has them, steps joined by ' > '.",
         )
     return log.query(

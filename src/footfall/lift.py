@@ -92,7 +92,8 @@ class _Lift:
         self._refuse_other_log()
         stages.run("ingest", self._source(), self.log, self._ingest)
         last = self.examples / "test.parquet"
-        stages.run("part", [recipe.parts, recipe.proof.most_items], last, self._part)
+        aim = [recipe.proof.aim, recipe.proof.most_items]
+        stages.run("part", [recipe.parts, *aim], last, self._part)
         stages.run("personas", recipe.personas, self.people, self._make_people)
         if "llm-tuned" in recipe.proof.arms:
             stages.run("tune", recipe.tuning, self.tuned / TUNING_CARD, self._tune)
@@ -112,7 +113,12 @@ class _Lift:
         recipe = self.recipe
         self.stages.run(
             "arms",
-            [recipe.proof.arms, recipe.proof.added_share, recipe.proof.beside],
+            [
+                recipe.proof.arms,
+                recipe.proof.added_share,
+                recipe.proof.beside,
+                recipe.proof.specific_queries,
+            ],
             self.examples / "arms.json",
             self._make_arms,
         )
@@ -170,7 +176,10 @@ class _Lift:
                 log, self.training, parted, until=settings.train_until, settings=settings
             )
             found = read_part_examples(log, self.training, parted, settings)
-        aimed = _cold_items([found.validation, found.test], self.recipe.proof.most_items)
+        proof = self.recipe.proof
+        aimed = _shown_items(
+            [found.validation, found.test], proof.most_items, cold=proof.aim == "cold"
+        )
         write_json(self.folder / "aimed.json", aimed)
         for part in _PARTS:
             examples = getattr(found, part)
@@ -180,7 +189,7 @@ class _Lift:
                 f"{part}: {len(examples):,} rows, {int(examples.labels.sum()):,} responses; of "
                 f"cold items {int(cold.sum()):,} and {int((cold & examples.labels).sum()):,}"
             )
-        console.print(f"{len(aimed):,} items to aim at have no response in the training part")
+        console.print(f"{len(aimed):,} items to aim at")
 
     @cached_property
     def _aimed(self) -> list[str]:
@@ -270,6 +279,7 @@ class _Lift:
                 aimed=self._aimed,
                 until=recipe.until,
                 beside=proof.beside,
+                specific_queries=proof.specific_queries,
                 seed=recipe.parts.seed,
             )
             for arm in proof.arms:
@@ -405,12 +415,12 @@ class _Lift:
         )
 
 
-def _cold_items(parts: Sequence[Examples], most: int | None) -> list[str]:
-    """Items shown there without a response in the training part, those shown most often first."""
+def _shown_items(parts: Sequence[Examples], most: int | None, *, cold: bool) -> list[str]:
+    """Items shown there, those shown most often first; ``cold``: only those without history."""
     shown: dict[str, int] = {}
     for part in parts:
-        cold = part.column("item_cold")
-        for item in part.column("item_id")[cold].tolist():
+        wanted = part.column("item_cold") if cold else np.ones(len(part), bool)
+        for item in part.column("item_id")[wanted].tolist():
             shown[item] = shown.get(item, 0) + 1
     ranked = sorted(shown, key=lambda item: (-shown[item], item))
     return sorted(ranked[:most])

@@ -60,6 +60,16 @@ class Proof(BaseModel):
         description="Validation log loss that a weight is chosen by: of all rows, or of the rows "
         "of cold items where warm ones do not suffer.",
     )
+    aim: Literal["cold", "all"] = Field(
+        "cold",
+        description="What made rows aim at: items shown later that have no response in the "
+        "training part, or all items shown later, where labels are few.",
+    )
+    specific_queries: bool = Field(
+        True,
+        description="Whether of the visits of a run those come first whose query was typed for "
+        "the fewest items: what is typed for everything tells nothing.",
+    )
     most_items: int | None = Field(
         None, ge=1, description="Most items aimed at; those shown most often come first."
     )

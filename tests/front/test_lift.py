@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from footfall.cli import app
+from footfall.errors import DataError, SettingError
+from footfall.finetune import load_examples
+from footfall.lift import run_lift
+from footfall.lift_recipe import LiftRecipe
+from footfall.recipe import load_settings
+from footfall.simulator import Log
+
+ARMS = [
+    "oversampled",
+    "random-pairs",
+    "popularity",
+    "title",
+    "neighbours",
+    "augment:crop",
+    "generator:markov",
+    "llm-untuned",
+]
+RECIPE = """
+title = "Small proof"
+folder = "{folder}"
+
+[source]
+name = "{source}/mapping.toml"
+folder = "{source}"
+
+[parts]
+train_until = 2024-02-20
+validation_until = 2024-03-10
+label = "clicked"
+cold_items = 0.2
+cold_validation_items = 0.1
+
+[personas]
+count = 20
+segments = 3
+k_anonymity = 3
+
+[engine]
+kind = "scripted"
+
+[aim]
+visits_per_item = 30
+
+[training]
+epochs = 1
+max_steps = 3
+max_tokens = 16
+trained_layers = 1
+
+[proof]
+arms = {arms}
+seeds = [0, 1]
+alphas = [1.0]
+alpha_seeds = [100]
+alpha_budgets = [1.0]
+resamples = 100
+"""
+
+
+def recipe_file(folder, source, arms=ARMS, **changes):
+    text = RECIPE.format(folder=folder / "run", source=source, arms=json.dumps(arms))
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / "lift.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def load(path):
+    return load_settings(LiftRecipe, path, hint="")
+
+
+@pytest.fixture(scope="module")
+def proved(tmp_path_factory, small_source):
+    folder = tmp_path_factory.mktemp("lift")
+    path = recipe_file(folder, small_source)
+    return path, run_lift(load(path))
+
+
+@pytest.mark.train
+def test_every_arm_is_trained_with_every_seed(proved):
+    _, result = proved
+    assert set(result.comparison.evaluations) == {"real", *ARMS}
+    assert {found.seeds for found in result.comparison.evaluations.values()} == {2}
+    assert result.comparison.synthetic == ["llm-untuned"]
+    assert set(result.comparison.controls) == set(ARMS) - {"llm-untuned"}
+    for arm in ("real", *ARMS):
+        for seed in (0, 1):
+            table = pq.read_table(
+                result.folder / "scores" / f"test-{arm.replace(':', '-')}-{seed}.parquet"
+            )
+            assert table.num_rows == len(load_examples(result.folder / "examples/test.parquet"))
+
+
+@pytest.mark.train
+def test_arms_add_as_many_rows_of_as_much_weight_and_none_of_the_test_part(proved):
+    _, result = proved
+    folder = result.folder / "examples"
+    real = load_examples(folder / "train.parquet")
+    test = load_examples(folder / "test.parquet")
+    for arm in ARMS:
+        added = load_examples(folder / f"arm-{arm.replace(':', '-')}.parquet")
+        assert added.weights.sum() == pytest.approx(len(real))
+        assert len(added) >= 0.8 * len(real)
+        assert added.synthetic.all()
+        assert not set(added.column("search_id")) & set(test.column("search_id"))
+    rates = {
+        arm: load_examples(folder / f"arm-{arm}.parquet").labels.mean()
+        for arm in ("title", "llm-untuned", "popularity")
+    }
+    assert max(rates.values()) - min(rates.values()) < 0.02
+
+
+@pytest.mark.train
+def test_what_learns_never_saw_the_later_parts(proved):
+    _, result = proved
+    with Log.open(result.folder / "training.duckdb") as log:
+        latest = log.query(
+            "SELECT max(searched_at) AS m FROM searches WHERE origin = 'real'"
+        ).to_pylist()[0]["m"]
+        runs = log.query("SELECT kind, configuration FROM runs ORDER BY kind").to_pylist()
+    assert latest.isoformat() < "2024-02-20"
+    by_kind = {row["kind"]: json.loads(row["configuration"]) for row in runs}
+    assert by_kind["aimed"]["knowledge_part"] == by_kind["part"]["part"]
+
+
+@pytest.mark.train
+def test_a_weight_of_zero_is_the_real_arm(proved):
+    _, result = proved
+    zero = [arm for arm, alpha in result.alphas.items() if alpha == 0]
+    real = result.comparison.evaluations["real"].row("auc").value
+    for arm in zero:
+        assert result.comparison.evaluations[arm].row("auc").value == real
+    assert ("Leave the rows of llm-untuned out" in result.verdict) == ("llm-untuned" in zero)
+
+
+@pytest.mark.train
+def test_the_report_and_the_files_say_the_same(proved):
+    _, result = proved
+    page = result.report.read_text(encoding="utf-8")
+    assert "Small proof" in page
+    for arm in ARMS:
+        assert arm in page
+    assert "reconstructed" not in page
+    stored = json.loads((result.folder / "lift.json").read_text(encoding="utf-8"))
+    assert stored == result.comparison.model_dump(mode="json")
+
+
+@pytest.mark.train
+def test_a_second_run_trains_nothing(proved, monkeypatch):
+    path, result = proved
+    monkeypatch.setattr(
+        "footfall.finetune.click_model.ClickModel.fit", lambda *_, **__: pytest.fail("trained")
+    )
+    again = run_lift(load(path))
+    assert again.comparison == result.comparison
+    # More resamples need the scores only.
+    recipe = load(path)
+    more = recipe.model_copy(update={"proof": recipe.proof.model_copy(update={"resamples": 150})})
+    assert run_lift(more).comparison.evaluations["real"].resamples == 150
+
+
+@pytest.mark.train
+def test_the_command_prints_the_verdict(proved):
+    path, result = proved
+    shown = CliRunner().invoke(app, ["lift", str(path)])
+    assert shown.exit_code == 0, shown.output
+    assert "cold items" in shown.output
+    assert " ".join(result.verdict.split())[:60] in " ".join(shown.output.split())
+
+
+def test_a_log_without_a_gap_is_refused(tmp_path, small_source):
+    path = recipe_file(
+        tmp_path,
+        small_source,
+        arms=["title"],
+        **{"cold_items = 0.2": "", "cold_validation_items = 0.1": ""},
+    )
+    with pytest.raises(DataError, match="no gap"):
+        run_lift(load(path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"title"', '"titel"', "titel"),
+        ("seeds = [0, 1]", "seeds = [0, 0]", "twice"),
+        ("alphas = [1.0]", "alpha = [1.0]", "alpha"),
+        ("cold_items = 0.2", "cold_items = 1.2", "cold_items"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_before_any_work(tmp_path, small_source, old, new, said):
+    path = recipe_file(tmp_path, small_source, arms=["title"], **{old: new})
+    with pytest.raises(SettingError, match=said):
+        load(path)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["lift-bestbuy", "lift-complete-journey", "lift-coupon", "lift-coupon-64", "lift-ogeek"]
+)
+def test_packaged_recipes_are_whole(name):
+    recipe = load(name)
+    assert len(recipe.proof.seeds) >= 5
+    assert {"llm-untuned", "llm-tuned", "title", "neighbours", "oversampled"} <= set(
+        recipe.proof.arms
+    )
+    assert np.isfinite(recipe.proof.margin)
