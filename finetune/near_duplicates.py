@@ -43,7 +43,8 @@ FROM every ORDER BY key
 
 # Pairs of keys whose character pairs are alike enough. Two sets with Jaccard index t or more share
 # one of the (n - ceil(t n) + 1) rarest members of each (prefix filter: Chaudhuri, Ganti and Kaushik
-# 2006; Bayardo, Ma and Srikant 2007), so that the pairs found are all there are.
+# 2006; Bayardo, Ma and Srikant 2007), and behind the rarest that they share both have enough left
+# for the rest (positional filter: Xiao et al. 2008). So the pairs found are all there are.
 _ALIKE = """
 WITH texts AS (
     SELECT key, known, ' ' || substr(asked, 3) || ' ' AS text,
@@ -66,15 +67,19 @@ WITH texts AS (
 ), rarest AS (
     SELECT * FROM ranked WHERE place <= n - ceil($similarity * n - $rounding) + 1
 ), candidates AS (
-    SELECT DISTINCT a.key AS low, b.key AS high, a.n AS low_n, b.n AS high_n
+    SELECT DISTINCT a.key AS low, b.key AS high
     FROM rarest a JOIN rarest b USING (block, gram)
     WHERE a.key < b.key AND NOT (a.known AND b.known)
       AND least(a.n, b.n) >= $similarity * greatest(a.n, b.n) - $rounding
+      AND 1 + least(a.n - a.place, b.n - b.place)
+          >= $similarity / (1 + $similarity) * (a.n + b.n) - $rounding
+), sets AS (SELECT key, list(gram) AS grams FROM grams GROUP BY key
+), shared AS (
+    SELECT low, high, len(list_intersect(a.grams, b.grams)) AS same,
+           len(a.grams) + len(b.grams) AS total
+    FROM candidates c JOIN sets a ON a.key = c.low JOIN sets b ON b.key = c.high
 )
-SELECT low, high FROM candidates c
-JOIN grams a ON a.key = c.low JOIN grams b ON b.key = c.high AND b.gram = a.gram
-GROUP BY low, high, low_n, high_n
-HAVING count(*) >= ($similarity - $rounding) * (low_n + high_n - count(*))
+SELECT low, high FROM shared WHERE same >= ($similarity - $rounding) * (total - same)
 """
 
 _MERGE = f"""

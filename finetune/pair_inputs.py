@@ -153,7 +153,7 @@ class LogisticPairs:
         matrix = self._matrix(inputs, rows)
         # Words of none of these rows have the coefficient 0; without them the fit is quick.
         self._seen = np.unique(matrix.indices) if sparse.issparse(matrix) else slice(None)
-        self._model = LogisticRegression(C=1.0, max_iter=1000)
+        self._model = LogisticRegression(C=1.0, tol=1e-3, max_iter=1000)
         with threadpool_limits(1):
             self._model.fit(matrix[:, self._seen], target, sample_weight=weight)
         return self
