@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from footfall import cli, recipe, steps
+from footfall.commands.options import settings_from
 from footfall.errors import DataError, NoResponseError, SettingError
 from footfall.finetune import save_examples
 from footfall.recipe import Recipe, parse_toml
@@ -78,17 +79,17 @@ def test_a_settings_file_with_an_unknown_table_is_refused(tmp_path, text, named)
     path = tmp_path / "settings.toml"
     path.write_text(text)
     with pytest.raises(SettingError, match=repr(named)) as caught:
-        cli._settings(SimulationSettings, path, "simulation")
+        settings_from(SimulationSettings, path, "simulation")
     assert "[simulation]" in caught.value.hint
 
 
 def test_options_come_before_the_settings_file(tmp_path):
     path = tmp_path / "settings.toml"
     path.write_text("[simulation]\nsessions = 3\nseed = 4\n[engine]\nkind = 'scripted'\n")
-    found = cli._settings(SimulationSettings, path, "simulation", sessions=7, seed=None)
+    found = settings_from(SimulationSettings, path, "simulation", sessions=7, seed=None)
     assert (found.sessions, found.seed) == (7, 4)
     with pytest.raises(SettingError, match=r"simulation, seed:.*greater"):
-        cli._settings(SimulationSettings, path, "simulation", seed=-1)
+        settings_from(SimulationSettings, path, "simulation", seed=-1)
 
 
 def test_an_interrupt_says_that_the_work_is_kept(monkeypatch, capsys):
@@ -105,7 +106,7 @@ def test_an_interrupt_says_that_the_work_is_kept(monkeypatch, capsys):
 class Recorded(recipe._Run):
     """A recipe whose stages leave empty results and say that they ran."""
 
-    def stages(self):
+    def repeated(self):
         self.done = []
         with contextlib.suppress(ValidationError):  # The empty comparison, after all stages.
             self.run()
@@ -152,8 +153,8 @@ STAGES = ["ingest", "personas", "simulate", "fuse", "train", "report"]
     ],
 )
 def test_a_change_repeats_every_stage_that_it_touches(tmp_path, change, repeated):
-    assert Recorded(make_recipe(tmp_path), "x").stages() == STAGES
-    assert Recorded(make_recipe(tmp_path, **change), "x").stages() == repeated
+    assert Recorded(make_recipe(tmp_path), "x").repeated() == STAGES
+    assert Recorded(make_recipe(tmp_path, **change), "x").repeated() == repeated
 
 
 def test_parts_without_both_responses_are_refused_before_training(tmp_path):
