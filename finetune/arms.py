@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from footfall.errors import EmptyLogError, SettingError
 from footfall.finetune.controls import oversample_real, random_pairs
@@ -43,7 +44,7 @@ Beside = Literal["page", "popularity", "similar", "mixed", "random"]
 
 _RESPONSES_OF_RUN = """
 SELECT e.user_id, i.item_id, nullif(trim(s.query), '') AS query, i.{label} AS label,
-       i.search_id || '/' || i.item_id AS row_id
+       i.search_id || '/' || i.item_id AS row_id, s.session_id
 FROM impressions i JOIN searches s USING (search_id) JOIN sessions e USING (session_id)
 WHERE i.origin = $run AND i.{label}
 """
@@ -130,8 +131,19 @@ class ArmRows:
             )
         return self._described(pairs, f"control:{name}", count)
 
-    def run(self, run_id: str, count: int) -> Examples:
+    def run(
+        self, run_id: str, count: int | None = None, *, sessions: pa.Table | None = None
+    ) -> Examples:
         """``count`` rows made of a run's responses, or fewer where the run has fewer.
+
+        Parameters
+        ----------
+        run_id:
+            The run.
+        count:
+            Most rows; all when not given.
+        sessions:
+            Only these sessions (``session_id``).
 
         Raises
         ------
@@ -141,8 +153,9 @@ class ArmRows:
         source = self.source
         if source.beside == "page" or self._answers_alone(run_id):
             rows = read_rows(source.log, label=source.label, origins=(run_id,), seed=source.seed)
-            return _cut(self._describe(rows), count)
+            return _cut(self._describe(_within(rows, sessions)), count)
         responses = source.log.query(_RESPONSES_OF_RUN.format(label=source.label), {"run": run_id})
+        responses = _within(responses, sessions)
         pairs = source.log.query(
             _ORDERED,
             {"seed": str(source.seed), "specific": source.specific_queries},
@@ -155,13 +168,14 @@ class ArmRows:
             )
         return self._described(pairs, run_id, count)
 
-    def _described(self, pairs: pa.Table, origin: str, count: int) -> Examples:
+    def _described(self, pairs: pa.Table, origin: str, count: int | None) -> Examples:
         """Pairs as slates like the log's own; as many whole ones as ``count`` rows take."""
         source = self.source
         labels = pairs["label"].to_numpy()
         if not labels.all():
             return _cut(self._describe(pair_rows(pairs, origin)), count)
-        pairs = pairs.slice(0, -(-count // (self._per_response + 1)))
+        if count is not None:
+            pairs = pairs.slice(0, -(-count // (self._per_response + 1)))
         rows = self._maker.rows(pairs, origin, source.seed)
         return _cut(self._describe(rows), count)
 
@@ -198,5 +212,12 @@ class ArmRows:
         )
 
 
-def _cut(examples: Examples, count: int) -> Examples:
-    return examples if len(examples) <= count else examples.take(np.arange(count))
+def _cut(examples: Examples, count: int | None) -> Examples:
+    return examples if count is None or len(examples) <= count else examples.take(np.arange(count))
+
+
+def _within(rows: pa.Table, sessions: pa.Table | None) -> pa.Table:
+    if sessions is None:
+        return rows
+    wanted = sessions["session_id"].combine_chunks()
+    return rows.filter(pc.is_in(rows["session_id"], value_set=wanted))

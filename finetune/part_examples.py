@@ -34,28 +34,35 @@ WHERE ('0x' || substr(md5($seed || '/fold/' || user_id), 1, 8))::UBIGINT % $fold
 
 @dataclass(frozen=True)
 class PartExamples:
-    """Real examples of the three parts."""
+    """Real examples of the three parts; no test where it was not asked for."""
 
     train: Examples
     validation: Examples
-    test: Examples
+    test: Examples | None
 
 
 def read_part_examples(
-    log: Log, training: str | Path, parted: Parted, settings: PartSettings
+    log: Log,
+    training: str | Path,
+    parted: Parted,
+    settings: PartSettings,
+    *,
+    test: bool = True,
 ) -> PartExamples:
     """Read the parts of ``log`` and describe them by the ``training`` log.
 
     Training rows with a time are described as of a moment not after their slate. Training rows
     without a time are described in five groups of people, each by the other four: a row never
     knows its own response. Validation and test rows are described by the whole training part.
+    ``test`` says whether the test part is read.
 
     Raises
     ------
     NoResponseError
         If a part does not have both responses.
     """
-    rows = {part: _rows(log, parted, settings, part) for part in ("train", "validation", "test")}
+    parts = ("train", "validation", "test") if test else ("train", "validation")
+    rows = {part: _rows(log, parted, settings, part) for part in parts}
     people = read_demographics(log)
     until = settings.train_until
     with Log.open(training) as known:
@@ -63,19 +70,18 @@ def read_part_examples(
             train = _described_in_folds(log, parted, settings, rows["train"], people)
         else:
             train = describe_rows(known, rows["train"], until=until, demographics=people)
-        later = [
-            describe_rows(known, rows[part], until=until, demographics=people)
-            for part in ("validation", "test")
-        ]
-    found = PartExamples(train, *later)
-    for part in ("train", "validation", "test"):
-        labels = getattr(found, part).labels
+        described = {"train": train} | {
+            part: describe_rows(known, rows[part], until=until, demographics=people)
+            for part in parts[1:]
+        }
+    for part, examples in described.items():
+        labels = examples.labels
         if labels.all() or not labels.any():
             raise NoResponseError(
                 f"The {part} part ({len(labels):,} rows) does not have both responses.",
                 hint="Move the times or shares of the split, or use more slates.",
             )
-    return found
+    return PartExamples(train, described["validation"], described.get("test"))
 
 
 def _rows(log: Log, parted: Parted, settings: PartSettings, part: str) -> pa.Table:

@@ -21,7 +21,7 @@ from footfall.finetune.part_settings import PartSettings
 from footfall.simulator.log import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["PART_RUN", "Parted", "copy_training_part", "part_searches"]
 
@@ -135,8 +135,22 @@ class Parted:
         )
 
 
-def part_searches(log: Log, settings: PartSettings) -> Parted:
+def part_searches(
+    log: Log,
+    settings: PartSettings,
+    *,
+    needed: Sequence[str] = ("train", "validation", "test"),
+) -> Parted:
     """Decide which search of the real log is in which part.
+
+    Parameters
+    ----------
+    log:
+        The whole log.
+    settings:
+        How it is parted.
+    needed:
+        Parts that must not be empty.
 
     Raises
     ------
@@ -171,7 +185,7 @@ def part_searches(log: Log, settings: PartSettings) -> Parted:
             held_items=held,
         )
     result = Parted(kept, held, users)
-    for part in ("train", "validation", "test"):
+    for part in needed:
         if not result.of(part).num_rows:
             raise EmptyLogError(
                 f"The {part} part has no search.", hint="Move the times or shares of the split."

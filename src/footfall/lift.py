@@ -176,6 +176,7 @@ class _Lift:
                 log, self.training, parted, until=settings.train_until, settings=settings
             )
             found = read_part_examples(log, self.training, parted, settings)
+        assert found.test is not None
         proof = self.recipe.proof
         aimed = _shown_items(
             [found.validation, found.test], proof.most_items, cold=proof.aim == "cold"

@@ -1,0 +1,73 @@
+"""How much simulation is enough: where a learning curve flattens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from footfall.errors import SettingError, TrainingError
+
+__all__ = ["LearningCurve", "flattens_at"]
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Scores by amount, lower is better, and the amount from which more gains nothing sure.
+
+    ``scores`` has one tuple an amount with one score a seed, in the order of ``amounts``; the
+    first amount is 0.
+    """
+
+    amounts: tuple[int, ...]
+    scores: tuple[tuple[float, ...], ...]
+    enough: int
+
+    @property
+    def means(self) -> tuple[float, ...]:
+        """Mean score of each amount over the seeds."""
+        return tuple(float(np.mean(row)) for row in self.scores)
+
+    @property
+    def gain(self) -> float:
+        """How much lower the mean score is at ``enough`` than at 0."""
+        return self.means[0] - self.means[self.amounts.index(self.enough)]
+
+
+def flattens_at(scores: Mapping[int, Sequence[float]], *, margin: float = 1.0) -> LearningCurve:
+    """The smallest amount that is not surely worse than the best one.
+
+    An amount is surely worse if its mean paired difference from the best exceeds ``margin``
+    standard errors of that difference over the seeds (the one-standard-error rule of Breiman et al.
+    1984, paired). With one seed any difference counts. Zero, nothing simulated, may come out.
+
+    Parameters
+    ----------
+    scores:
+        Amount to one score a seed, the seeds in the same order; lower is better.
+    margin:
+        Standard errors.
+
+    Raises
+    ------
+    SettingError
+        If 0 is not among the amounts, or the amounts have different numbers of seeds.
+    TrainingError
+        If a score is not finite.
+    """
+    amounts = tuple(sorted(scores))
+    if not amounts or amounts[0] != 0:
+        raise SettingError("The amounts to compare need 0, nothing simulated, and none below it.")
+    table = [np.asarray(scores[amount], dtype=np.float64) for amount in amounts]
+    if len({len(row) for row in table}) > 1 or not len(table[0]):
+        raise SettingError("Every amount needs a score of every seed.")
+    if not all(np.isfinite(row).all() for row in table):
+        raise TrainingError("A score of the learning curve is not finite.")
+    best = int(np.argmin([row.mean() for row in table]))
+    for amount, row in zip(amounts, table, strict=True):
+        worse = row - table[best]
+        error = worse.std(ddof=1) / np.sqrt(len(worse)) if len(worse) > 1 else 0.0
+        if worse.mean() <= margin * error:
+            return LearningCurve(amounts, tuple(tuple(map(float, r)) for r in table), amount)
+    raise AssertionError("the best amount is never worse than itself")
