@@ -15,6 +15,7 @@ from rich.table import Table
 
 from footfall import steps
 from footfall.commands import augment as augment_command
+from footfall.commands import coldstart as coldstart_command
 from footfall.commands import generation
 from footfall.commands import lift as lift_command
 from footfall.commands.options import (
@@ -179,6 +180,7 @@ def simulate(
 app.command()(augment_command.augment)
 app.command()(generation.generate)
 app.command()(lift_command.lift)
+app.command()(coldstart_command.coldstart)
 
 
 @app.command()

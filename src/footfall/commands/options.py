@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -12,7 +13,16 @@ from pydantic import BaseModel
 from footfall.errors import SettingError
 from footfall.recipe import parse_toml, validated
 
-__all__ = ["INTERRUPTED", "SECTIONS", "LogFile", "Seed", "SettingsFile", "Until", "settings_from"]
+__all__ = [
+    "INTERRUPTED",
+    "SECTIONS",
+    "LogFile",
+    "Seed",
+    "SettingsFile",
+    "Until",
+    "read_tables",
+    "settings_from",
+]
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -51,7 +61,7 @@ def settings_from(
     """Settings from a table of a TOML file, overridden by the options that were given."""
     values: dict[str, Any] = {}
     if path is not None:
-        values = _read_tables(path).get(section, {})
+        values = read_tables(path).get(section, {})
     values |= {name: value for name, value in options.items() if value is not None}
     return validated(
         kind,
@@ -61,18 +71,23 @@ def settings_from(
     )
 
 
-def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
+def read_tables(path: Path, known: Sequence[str] = SECTIONS) -> dict[str, dict[str, Any]]:
+    """Tables of a settings file by name.
+
+    Raises
+    ------
+    SettingError
+        If there is no such file, it is not TOML, or a table is not ``known``.
+    """
     if not path.is_file():
         raise SettingError(
             f"{path}: there is no such settings file.", hint="Name a TOML file with --settings."
         )
     tables = parse_toml(path.read_bytes(), path)
-    wrong = [
-        name for name, table in tables.items() if name not in SECTIONS or type(table) is not dict
-    ]
+    wrong = [name for name, table in tables.items() if name not in known or type(table) is not dict]
     if wrong:
         raise SettingError(
             f"{path}: {wrong[0]!r} is no table of settings.",
-            hint=f"A settings file holds the tables {', '.join(f'[{n}]' for n in SECTIONS)}.",
+            hint=f"A settings file holds the tables {', '.join(f'[{name}]' for name in known)}.",
         )
     return tables

@@ -1,0 +1,105 @@
+"""Settings of ``footfall coldstart``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from footfall.finetune import ClickSettings
+from footfall.finetune.arms import Beside
+from footfall.finetune.examples import Label
+from footfall.finetune.part_settings import PartSettings
+from footfall.recipe import Population
+from footfall.simulator import EngineSettings
+from footfall.simulator.aimed_settings import AimedSettings
+from footfall.simulator.catalog import utc_moment
+
+__all__ = ["ColdStart", "ColdStartSettings"]
+
+
+class ColdStart(BaseModel):
+    """What is to be filled, and how much is tried."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    until: datetime | None = Field(
+        None, description="End of the training part; the real rows after it are the validation."
+    )
+    validation_until: datetime | None = Field(
+        None, description="End of the validation part; the log's end when left open."
+    )
+    label: Label = Field("purchased", description="Response to learn: purchased or clicked.")
+    items: tuple[str, ...] = Field(
+        (), description="Items to aim at; when left open, those with few responses."
+    )
+    most_responses: int = Field(
+        0, ge=0, description="An item with at most so many responses before `until` has few."
+    )
+    most_items: int = Field(
+        200, ge=1, description="Most items aimed at; of those with few responses, those shown most."
+    )
+    amounts: tuple[int, ...] = Field(
+        (2, 4, 8, 16), min_length=1, description="Visits an item that are tried in the rehearsal."
+    )
+    rehearsed_items: float = Field(
+        0.15,
+        gt=0,
+        lt=1,
+        description="Share of the items with a response that are held out of training to rehearse "
+        "on: their later responses say how many visits are enough.",
+    )
+    margin: float = Field(
+        1.0, ge=0, description="Standard errors by which more visits have to be better."
+    )
+    alpha: float = Field(1.0, gt=0, description="Weight of a simulated row beside a real one.")
+    beside: Beside = Field("popularity", description="What stands beside a simulated response.")
+    seeds: tuple[int, ...] = Field((0, 1), min_length=1, description="Training seeds.")
+    train_slates: int | None = Field(None, ge=1, description="Most real searches trained on.")
+    validation_slates: int | None = Field(None, ge=1, description="Most searches validated on.")
+    seed: int = Field(0, ge=0, description="Seed of what is held out and drawn.")
+
+    @field_validator("until", "validation_until")
+    @classmethod
+    def _as_the_log(cls, moment: datetime | None) -> datetime | None:
+        return utc_moment(moment)
+
+    @field_validator("amounts")
+    @classmethod
+    def _rising(cls, amounts: tuple[int, ...]) -> tuple[int, ...]:
+        if amounts[0] < 1 or list(amounts) != sorted(set(amounts)):
+            raise ValueError("amounts rise from 1 or more")
+        return amounts
+
+
+class ColdStartSettings(BaseModel):
+    """Everything that decides what ``footfall coldstart`` makes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    coldstart: ColdStart = ColdStart()
+    personas: Population = Population()
+    engine: EngineSettings = EngineSettings()
+    aim: AimedSettings = Field(
+        AimedSettings(), description="The visits; their number is found in the rehearsal."
+    )
+    training: ClickSettings = ClickSettings()
+
+    @model_validator(mode="after")
+    def _check(self) -> ColdStartSettings:
+        if self.coldstart.until is None:
+            raise ValueError("coldstart.until is needed: the end of the training part")
+        return self
+
+    def parts(self, *, rehearsal: bool) -> PartSettings:
+        """How the log is parted, with items held out for the rehearsal or with all of them."""
+        told = self.coldstart
+        return PartSettings(
+            train_until=told.until,
+            validation_until=told.validation_until or datetime.max,
+            label=told.label,
+            cold_validation_items=told.rehearsed_items if rehearsal else 0.0,
+            train_slates=told.train_slates,
+            validation_slates=told.validation_slates,
+            seed=told.seed,
+        )

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from footfall import steps
+from footfall.cli import app
+from footfall.coldstart import coldstart
+from footfall.coldstart_settings import ColdStartSettings
+from footfall.errors import CatalogueError, DataError
+from footfall.finetune import ClickModel, load_examples
+from footfall.simulator import Log
+
+UNTIL = datetime(2024, 3, 1)
+NEW = ("i3", "i9")
+SETTINGS = {
+    "coldstart": {
+        "until": UNTIL,
+        "label": "clicked",
+        "amounts": (2, 4),
+        "rehearsed_items": 0.3,
+        "seeds": (0,),
+        "margin": 0.0,
+    },
+    "personas": {"count": 20, "segments": 3, "k_anonymity": 3},
+    "engine": {"kind": "scripted"},
+    "training": {"epochs": 1, "max_steps": 4, "max_tokens": 16, "trained_layers": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory, small_source):
+    """A log in which two items are new after the training part."""
+    path = tmp_path_factory.mktemp("cold") / "shop.duckdb"
+    steps.ingest(str(small_source / "mapping.toml"), path, folder=small_source)
+    with Log.open(path, read_only=False) as opened:
+        opened.execute(
+            "DELETE FROM impressions WHERE item_id IN ('i3', 'i9') AND shown_at < $until",
+            {"until": UNTIL},
+        )
+    return path
+
+
+def settings(**changes):
+    told = SETTINGS | {"coldstart": SETTINGS["coldstart"] | changes}
+    return ColdStartSettings.model_validate(told)
+
+
+def with_curve(monkeypatch, enough):
+    """Decide the rehearsal: what a real one finds on so small a log is chance."""
+    from footfall import coldstart as module
+
+    found = module.flattens_at
+
+    def decided(scores, **options):
+        curve = found(scores, **options)
+        return type(curve)(curve.amounts, curve.scores, enough)
+
+    monkeypatch.setattr(module, "flattens_at", decided)
+
+
+@pytest.fixture(scope="module")
+def filled(log, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        with_curve(patch, 4)
+        folder = tmp_path_factory.mktemp("filled")
+        return folder, coldstart(log, folder, settings())
+
+
+@pytest.mark.train
+def test_items_without_history_are_found_and_met(filled):
+    _, result = filled
+    rows = {row["item_id"]: row for row in result.items.to_pylist()}
+    assert set(rows) == set(NEW)
+    for row in rows.values():
+        # One further visit in four is kept out of training, to look at.
+        assert row["visits"] == 5
+        assert row["probes"] == 1
+        assert row["typed"]
+        assert row["shown_beside"]
+        assert 0 < row["probability_before"] < 1
+        assert 1 <= row["rank_after"] <= 9
+
+
+@pytest.mark.train
+def test_the_fused_set_holds_all_real_rows_and_the_visits_that_are_enough(filled):
+    folder, result = filled
+    fused = load_examples(result.fused)
+    real = load_examples(folder / "filled-train.parquet")
+    assert fused.take(~fused.synthetic).table.equals(real.table)
+    added = fused.take(fused.synthetic)
+    taken = added.column("item_id")[added.labels].tolist()
+    assert {item: taken.count(item) for item in NEW} == dict.fromkeys(NEW, 4)
+    assert real.column("shown_at").max() < np.datetime64(UNTIL)
+
+
+@pytest.mark.train
+def test_the_model_scores_and_says_what_it_was_trained_on(filled):
+    folder, result = filled
+    model = ClickModel.load(result.model)
+    scores = model.predict_proba(load_examples(folder / "filled-validation.parquet"))
+    assert np.isfinite(scores).all()
+    fused = load_examples(result.fused)
+    assert model.card["training_rows"]["rows"] == len(fused)
+
+
+@pytest.mark.train
+def test_the_rehearsal_holds_out_items_with_history(filled, log):
+    folder, result = filled
+    held = json.loads((folder / "rehearsal-held.json").read_text())
+    train = load_examples(folder / "rehearsal-train.parquet")
+    assert held
+    assert not set(held) & set(train.column("item_id").tolist())
+    assert set(held) & set(
+        load_examples(folder / "rehearsal-validation.parquet").column("item_id").tolist()
+    )
+    assert result.curve.amounts == (0, 2, 4)
+    with Log.open(log) as opened:
+        assert opened.count("runs", "training-part") == 0
+
+
+@pytest.mark.train
+def test_a_second_call_does_nothing_again(filled, log, monkeypatch):
+    folder, result = filled
+    monkeypatch.setattr(
+        "footfall.finetune.click_model.ClickModel.fit", lambda *_, **__: pytest.fail("trained")
+    )
+    assert coldstart(log, folder, settings()).items.equals(result.items)
+
+
+@pytest.mark.train
+def test_where_nothing_gains_the_real_rows_are_all(log, tmp_path, monkeypatch):
+    with_curve(monkeypatch, 0)
+    result = coldstart(log, tmp_path / "cold", settings(items=("i3",)))
+    assert result.enough == 0
+    assert not load_examples(result.fused).synthetic.any()
+    assert result.items.num_rows == 0
+    assert ClickModel.load(result.model).card
+
+
+@pytest.mark.train
+def test_the_command_takes_settings_and_says_what_came_out(log, tmp_path, monkeypatch):
+    with_curve(monkeypatch, 2)
+    path = tmp_path / "cold.toml"
+    path.write_text(
+        "[coldstart]\namounts = [2]\nrehearsed_items = 0.3\nseeds = [0]\n"
+        "[personas]\ncount = 20\nsegments = 3\nk_anonymity = 3\n"
+        "[training]\nmax_steps = 2\nmax_tokens = 16\ntrained_layers = 1\n",
+        encoding="utf-8",
+    )
+    shown = CliRunner().invoke(
+        app,
+        [
+            "coldstart",
+            str(log),
+            str(tmp_path / "out"),
+            *("--until", "2024-03-01", "--label", "clicked", "--item", "i3"),
+            *("--engine", "scripted", "--settings", str(path)),
+        ],
+    )
+    assert shown.exit_code == 0, shown.output
+    assert "2 visits an item are enough" in shown.output
+    assert pq.read_table(tmp_path / "out" / "items.parquet")["item_id"].to_pylist() == ["i3"]
+
+
+def test_wrong_use_is_refused(log, tmp_path):
+    with pytest.raises(ValueError, match="until"):
+        ColdStartSettings.model_validate({})
+    with pytest.raises(ValueError, match="rise"):
+        settings(amounts=(4, 2))
+    runner = CliRunner()
+    shown = runner.invoke(app, ["coldstart", str(log), str(tmp_path / "x")])
+    assert shown.exit_code != 0
+
+
+@pytest.mark.train
+def test_items_that_the_log_lacks_or_no_gap_are_refused(log, tmp_path, monkeypatch):
+    with_curve(monkeypatch, 2)
+    with pytest.raises(CatalogueError, match="nothing-like-it"):
+        coldstart(log, tmp_path / "one", settings(items=("nothing-like-it",)))
+    with Log.open(log) as opened:
+        everything = opened.query("SELECT DISTINCT item_id FROM items")["item_id"].to_pylist()
+    assert len(everything) == 24
+    whole = tmp_path / "whole.duckdb"
+    whole.write_bytes(log.read_bytes())
+    with Log.open(whole, read_only=False) as opened:
+        opened.execute("DELETE FROM items WHERE item_id IN ('i3', 'i9')")
+        opened.execute("DELETE FROM impressions WHERE item_id IN ('i3', 'i9')")
+    with pytest.raises(DataError, match="no gap"):
+        coldstart(whole, tmp_path / "two", settings())
