@@ -13,9 +13,13 @@ from footfall.exports import lazy_exports
 
 if TYPE_CHECKING:
     from footfall.augmentation import augment
+    from footfall.cold_start import coldstart
+    from footfall.cold_start_settings import ColdStartSettings
     from footfall.doctor import diagnose
     from footfall.errors import FootfallError
     from footfall.generation import generate
+    from footfall.lift import run_lift
+    from footfall.lift_recipe import LiftRecipe
     from footfall.recipe import Recipe, load_recipe, run_recipe
     from footfall.steps import (
         Split,
@@ -31,10 +35,13 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ColdStartSettings",
     "FootfallError",
+    "LiftRecipe",
     "Recipe",
     "Split",
     "augment",
+    "coldstart",
     "compare",
     "diagnose",
     "evaluate",
@@ -44,6 +51,7 @@ __all__ = [
     "load_recipe",
     "make_personas",
     "report",
+    "run_lift",
     "run_recipe",
     "simulate",
     "train",
@@ -55,10 +63,13 @@ __version__ = version("footfall")
 __getattr__ = lazy_exports(
     __name__,
     {
+        "ColdStartSettings": "cold_start_settings",
         "FootfallError": "errors",
+        "LiftRecipe": "lift_recipe",
         "Recipe": "recipe",
         "Split": "steps",
         "augment": "augmentation",
+        "coldstart": "cold_start",
         "compare": "steps",
         "diagnose": "doctor",
         "evaluate": "steps",
@@ -68,6 +79,7 @@ __getattr__ = lazy_exports(
         "load_recipe": "recipe",
         "make_personas": "steps",
         "report": "steps",
+        "run_lift": "lift",
         "run_recipe": "recipe",
         "simulate": "steps",
         "train": "steps",

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from footfall import steps
 from footfall.cli import app
-from footfall.coldstart import coldstart
-from footfall.coldstart_settings import ColdStartSettings
+from footfall.cold_start import coldstart
+from footfall.cold_start_settings import ColdStartSettings
 from footfall.errors import CatalogueError, DataError
 from footfall.finetune import ClickModel, load_examples
 from footfall.simulator import Log
@@ -53,7 +53,7 @@ def settings(**changes):
 
 def with_curve(monkeypatch, enough):
     """Decide the rehearsal: what a real one finds on so small a log is chance."""
-    from footfall import coldstart as module
+    from footfall import cold_start as module
 
     found = module.flattens_at
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from footfall.coldstart import coldstart as fill_cold_start
-from footfall.coldstart_settings import ColdStartSettings
+from footfall.cold_start import coldstart as fill_cold_start
+from footfall.cold_start_settings import ColdStartSettings
 from footfall.commands.options import LogFile, SettingsFile, read_tables
 from footfall.progress import console
 from footfall.recipe import validated

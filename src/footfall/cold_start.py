@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from footfall import steps
-from footfall.coldstart_settings import ColdStartSettings
+from footfall.cold_start_settings import ColdStartSettings
 from footfall.errors import DataError
 from footfall.eval.arm_training import ArmTrainer, ValidationObjective
 from footfall.eval.item_changes import item_changes
