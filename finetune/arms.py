@@ -20,6 +20,7 @@ from footfall.errors import EmptyLogError, SettingError
 from footfall.finetune.controls import oversample_real, random_pairs
 from footfall.finetune.example_table import Examples
 from footfall.finetune.examples import Label, describe_rows, read_rows
+from footfall.finetune.knowledge import check_knowledge
 from footfall.finetune.pair_slates import Negatives, SlateMaker, pair_rows
 from footfall.finetune.pairs import (
     PAIR_SCHEMA,
@@ -149,8 +150,11 @@ class ArmRows:
         ------
         EmptyLogError
             If the run has no response.
+        DataError
+            If the run has or may have seen more than the training part.
         """
         source = self.source
+        check_knowledge(source.log, pa.table({"origin": [run_id]}), source.until)
         if source.beside == "page" or self._answers_alone(run_id):
             rows = read_rows(source.log, label=source.label, origins=(run_id,), seed=source.seed)
             return _cut(self._describe(_within(rows, sessions)), count)

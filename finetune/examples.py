@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +12,7 @@ import pyarrow as pa
 from footfall.errors import DataError, EmptyLogError, NoResponseError, SettingError
 from footfall.finetune.example_table import EXAMPLE_SCHEMA, Examples
 from footfall.finetune.item_features import item_features
+from footfall.finetune.knowledge import check_knowledge
 from footfall.finetune.shopper_features import category_affinity, describe_shoppers, user_warmth
 from footfall.simulator.catalog import utc_moment
 from footfall.simulator.schema import ORIGIN_REAL
@@ -20,7 +20,7 @@ from footfall.simulator.schema import ORIGIN_REAL
 if TYPE_CHECKING:
     from footfall.simulator.log import Log
 
-__all__ = ["Label", "check_knowledge", "describe_rows", "read_examples", "read_rows"]
+__all__ = ["Label", "describe_rows", "read_examples", "read_rows"]
 
 Label = Literal["purchased", "clicked"]
 
@@ -242,53 +242,6 @@ def describe_rows(
     times = _snapshot_times(slates, known_until, snapshots)
     placed = log.query(_PLACED, rows_read=rows, snapshots=times)
     return _join(log, placed, times, known_until, demographics)
-
-
-def check_knowledge(
-    log: Log, origins: pa.Table, until: datetime, *, allow_unknown: bool = False
-) -> None:
-    """Refuse runs that have seen the log after ``until``.
-
-    A run says what it has seen by ``knowledge_until`` (ISO 8601) in its configuration.
-
-    Raises
-    ------
-    DataError
-        If a run is unknown, says nothing, or has seen later data.
-    """
-    runs = log.query(
-        "SELECT c.origin, r.run_id, r.configuration FROM chosen_origins c "
-        "LEFT JOIN runs r ON r.run_id = c.origin WHERE c.origin <> 'real' ORDER BY 1",
-        chosen_origins=origins,
-    ).to_pylist()
-    for run in runs:
-        name = run["origin"]
-        if run["run_id"] is None:
-            raise DataError(
-                f"The log has no run {name!r}.", hint="List the runs with `footfall runs`."
-            )
-        said = json.loads(run["configuration"] or "{}").get("knowledge_until")
-        if said is None and not allow_unknown:
-            raise DataError(
-                f"The configuration of run {name!r} does not say what it has seen "
-                "(knowledge_until), so its rows may carry the test part into training.",
-                hint="Simulate again, or pass allow_unknown_knowledge=True if you know better.",
-            )
-        if said is not None and _moment(name, said) > until:
-            raise DataError(
-                f"Run {name!r} has seen the log until {said}, later than the end of the training "
-                f"part, {until.isoformat()}.",
-                hint="Simulate again with an earlier end of the training part.",
-            )
-
-
-def _moment(run: str, text: object) -> datetime:
-    try:
-        return utc_moment(datetime.fromisoformat(str(text)))
-    except ValueError as error:
-        raise DataError(
-            f"Run {run!r}, configuration, knowledge_until: {text!r} is not an ISO 8601 time."
-        ) from error
 
 
 def _check(label: str, origins: Sequence[str], max_slates: int | None, snapshots: int) -> None:

@@ -19,6 +19,7 @@ from footfall.errors import EmptyLogError, InputError, NoResponseError
 from footfall.files import whole_file
 from footfall.finetune.part_settings import PartSettings
 from footfall.simulator.log import Log
+from footfall.simulator.log_part import PART_KIND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -315,7 +316,7 @@ def copy_training_part(
                 rows = log.query(sql, own_searches=own, own_purchases=purchases, hidden=hidden)
                 made.append(table, rows)
             configuration = {"part": digest, "settings": settings.model_dump(mode="json")}
-            made.start_run(PART_RUN, "part", configuration, seed=settings.seed)
+            made.start_run(PART_RUN, PART_KIND, configuration, seed=settings.seed)
             made.end_run(PART_RUN, "finished")
     return digest
 

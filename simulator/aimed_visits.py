@@ -28,6 +28,7 @@ from footfall.simulator.catalog import Catalog
 from footfall.simulator.engines.protocol import Engine, TextAnswer, TextRequest, ask
 from footfall.simulator.language import Language, catalog_language
 from footfall.simulator.log import Log
+from footfall.simulator.log_part import log_part
 from footfall.simulator.preference import preferences
 from footfall.simulator.prompts import PromptBook
 from footfall.simulator.queries import QueryLimits, accept_query
@@ -433,12 +434,6 @@ class _AimedShop:
 def _bare(persona: Persona) -> Persona:
     """The persona as the response curve's people are: told by demographics alone."""
     return persona.model_copy(update={"history": (), "interests": {}})
-
-
-def log_part(log: Log) -> str | None:
-    """Digest of the training part that this log is, or none if it is a whole log."""
-    rows = log.query("SELECT configuration FROM runs WHERE kind = 'part'").to_pylist()
-    return str(json.loads(rows[0]["configuration"])["part"]) if rows else None
 
 
 def _real_queries(log: Log, until: datetime | None) -> list[str]:

@@ -20,6 +20,7 @@ from footfall.simulator.crowd import Crowd, FinishedVisit, VisitSource
 from footfall.simulator.engines.protocol import Engine
 from footfall.simulator.engines.shared_answers import SharedAnswers
 from footfall.simulator.log import Log
+from footfall.simulator.log_part import log_part
 from footfall.simulator.memory import PastVisit, past_visits
 from footfall.simulator.schedule import Schedule
 from footfall.simulator.schema import ARROW_SCHEMAS
@@ -146,6 +147,7 @@ class Simulation:
                 "engine": opened.engine_kind,
                 "fit": opened.fit.model_dump(mode="json"),
                 "knowledge_until": until.isoformat() if until else None,
+                "knowledge_part": log_part(log),
             },
             seed=self.settings.seed,
             model=identity.model,

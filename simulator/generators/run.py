@@ -22,6 +22,7 @@ from footfall.simulator.generators.settings import GenerationSettings, Generatio
 from footfall.simulator.generators.shoppers import ShopperOdds, population
 from footfall.simulator.generators.start_times import StartTimes
 from footfall.simulator.log import Log
+from footfall.simulator.log_part import log_part
 from footfall.simulator.schema import ARROW_SCHEMAS
 from footfall.simulator.writer import LogWriter
 
@@ -116,6 +117,7 @@ class GenerationRun:
             "settings": self.settings.model_dump(mode="json"),
             "generator": self._generator.name,
             "knowledge_until": until.isoformat() if until else None,
+            "knowledge_part": log_part(log),
         }
         log.start_run(
             self.run_id,

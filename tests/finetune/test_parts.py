@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 from part_logs import DAY0, make_log
 from pydantic import ValidationError
 from small_shop import day
 
-from footfall.errors import EmptyLogError, InputError, NoResponseError
+from footfall.errors import DataError, EmptyLogError, InputError, NoResponseError
+from footfall.finetune.knowledge import check_knowledge
 from footfall.finetune.part_examples import read_part_examples
 from footfall.finetune.part_settings import PartSettings
 from footfall.finetune.parts import PART_RUN, copy_training_part, part_searches
 from footfall.simulator.log import Log
+from footfall.simulator.log_part import log_part
 
 BY_TIME = PartSettings(
     train_until=DAY0.replace(day=16), validation_until=DAY0.replace(day=21), label="clicked"
@@ -198,3 +201,33 @@ def test_logs_that_cannot_be_parted_are_refused(tmp_path):
 def test_settings_that_leave_nothing_are_refused(wrong):
     with pytest.raises(ValidationError):
         PartSettings.model_validate(wrong)
+
+
+def test_only_runs_made_on_the_very_part_may_be_learned_from(timed, tmp_path):
+    target = tmp_path / "training.duckdb"
+    cut(timed, BY_TIME, target)
+    until = BY_TIME.train_until
+    with Log.open(target, read_only=False) as log:
+        part = log_part(log)
+        known = {"knowledge_until": until.isoformat()}
+        log.start_run("own", "simulate", known | {"knowledge_part": part}, seed=0)
+        log.start_run("whole", "simulate", {"knowledge_part": part}, seed=0)
+        log.start_run("strange", "simulate", known, seed=0)
+        log.start_run("other", "simulate", known | {"knowledge_part": "x"}, seed=0)
+        late = {"knowledge_until": day(28).isoformat(), "knowledge_part": part}
+        log.start_run("late", "simulate", late, seed=0)
+
+        def check(name, moment=until, **options):
+            check_knowledge(log, pa.table({"origin": [name]}), moment, **options)
+
+        check("own")
+        check("own", None)
+        check("whole")
+        for name in ("strange", "other", "late"):
+            with pytest.raises(DataError, match=name):
+                check(name)
+        check("strange", allow_unknown=True)
+        with pytest.raises(DataError, match="other"):
+            check("other", allow_unknown=True)
+    with Log.open(timed) as log:
+        assert log_part(log) is None
