@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,8 @@ from footfall.finetune.controls import oversample_real, random_pairs
 from footfall.finetune.example_table import Examples
 from footfall.finetune.examples import Label, describe_rows, read_rows
 from footfall.finetune.knowledge import check_knowledge
-from footfall.finetune.pair_slates import Negatives, SlateMaker, pair_rows
+from footfall.finetune.negatives import Beside, Negatives
+from footfall.finetune.pair_slates import SlateMaker, pair_rows
 from footfall.finetune.pairs import (
     PAIR_SCHEMA,
     logged_candidates,
@@ -39,9 +40,6 @@ Array = np.ndarray[Any, Any]
 
 #: Arms that need no model: what anybody could add.
 CONTROLS: Final = ("oversampled", "random-pairs", "popularity", "title", "neighbours")
-
-#: ``page``: what the simulated page showed; the others as in :data:`Negatives`.
-Beside = Literal["page", "popularity", "similar", "mixed", "random"]
 
 _RESPONSES_OF_RUN = """
 SELECT e.user_id, i.item_id, nullif(trim(s.query), '') AS query, i.{label} AS label,
@@ -75,7 +73,8 @@ class ArmSource:
     label:
         The response that is learned.
     aimed:
-        Items that the gap lies at; controls and runs aim at the same ones.
+        Items that the gap lies at; controls and runs aim at the same ones. They stand beside
+        responses as well, with the items that have one; all items may when not given.
     until:
         End of the training part where the log has times.
     beside:
@@ -89,7 +88,7 @@ class ArmSource:
     log: Log
     real: Examples
     label: Label
-    aimed: Sequence[str]
+    aimed: Sequence[str] | None = None
     until: datetime | None = None
     beside: Beside = "popularity"
     specific_queries: bool = True
@@ -123,9 +122,9 @@ class ArmRows:
         if name == "popularity":
             pairs = popularity_pairs(log, label, count, seed)
         elif name == "title":
-            pairs = title_pairs(log, label, source.aimed, count, seed)
+            pairs = title_pairs(log, label, source.aimed or (), count, seed)
         elif name == "neighbours":
-            pairs = neighbour_pairs(log, label, source.aimed, count, seed)
+            pairs = neighbour_pairs(log, label, source.aimed or (), count, seed)
         else:
             raise SettingError(
                 f"There is no control {name!r}.", hint=f"Controls: {', '.join(CONTROLS)}."

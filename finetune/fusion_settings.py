@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from footfall.finetune.confidence import ConfidenceBasis
 from footfall.finetune.discriminator import DensityInputs
+from footfall.finetune.negatives import Beside
 
 __all__ = ["FusionSettings", "Strategy"]
 
@@ -30,6 +31,11 @@ class FusionSettings(BaseModel):
     )
     max_share: float = Field(
         0.5, ge=0.0, lt=1.0, description="Largest share of synthetic rows among all rows."
+    )
+    beside: Beside = Field(
+        "page",
+        description="What stands beside a simulated response: what the simulated page showed, or "
+        "other items drawn by popularity, by likeness to the query, mixed, or at random.",
     )
     drop_duplicates: bool = Field(
         True, description="Whether near-duplicate synthetic rows are merged or dropped."

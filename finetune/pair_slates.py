@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from footfall.errors import SettingError
+from footfall.finetune.negatives import Negatives
 from footfall.simulator.catalog import Catalog
 from footfall.simulator.schema import ORIGIN_REAL
 from footfall.simulator.search.bm25 import BM25Search
@@ -18,13 +19,9 @@ if TYPE_CHECKING:
 
     from footfall.simulator.log import Log
 
-__all__ = ["Negatives", "SlateMaker", "pair_rows"]
+__all__ = ["SlateMaker", "pair_rows"]
 
 Array = np.ndarray[Any, Any]
-
-#: ``popularity``: as the ingest reconstructs them. ``similar``: what BM25 finds for the query.
-#: ``mixed``: half and half. ``random``: any item.
-Negatives = Literal["popularity", "similar", "mixed", "random"]
 
 #: Popular items are drawn less than in proportion (word2vec's noise exponent), as at ingest.
 _EXPONENT: Final = 0.75

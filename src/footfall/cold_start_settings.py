@@ -7,8 +7,8 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from footfall.finetune import ClickSettings
-from footfall.finetune.arms import Beside
 from footfall.finetune.examples import Label
+from footfall.finetune.negatives import Beside
 from footfall.finetune.part_settings import PartSettings
 from footfall.recipe import Population
 from footfall.simulator import EngineSettings

@@ -9,7 +9,8 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from footfall.finetune import ClickSettings, TuningSettings
-from footfall.finetune.arms import CONTROLS, Beside
+from footfall.finetune.arms import CONTROLS
+from footfall.finetune.negatives import Beside
 from footfall.finetune.part_settings import PartSettings
 from footfall.recipe import Population, Source
 from footfall.simulator import EngineSettings

@@ -38,6 +38,7 @@ from footfall.finetune import (
     save_examples,
     tune_model,
 )
+from footfall.finetune.arms import ArmRows, ArmSource
 from footfall.finetune.fusion_report import save_provenance
 from footfall.personas import (
     Persona,
@@ -336,11 +337,10 @@ def fuse(
     if not run_ids:
         raise SettingError("No run to fuse was named.", hint="Name one with --run.")
     parts = read_parts(log, split)
+    settings = settings or FusionSettings()
     with Log.open(log) as opened:
-        simulated = read_examples(
-            opened, label=split.label, until=split.train_until, origins=tuple(run_ids)
-        )
-    fusion = fuse_with_report(parts.train, simulated, settings or FusionSettings())
+        simulated = _simulated_examples(opened, parts.train, run_ids, split, settings)
+    fusion = fuse_with_report(parts.train, simulated, settings)
     fused = fusion.examples
     added = int(fused.synthetic.sum())
     print_lines("Fusion", fusion.report.lines())
@@ -362,6 +362,24 @@ def fuse(
     with whole_file(Path(folder) / "fusion.json") as partial:
         partial.write_text(fusion.report.model_dump_json(indent=1), encoding="utf-8")
     return sets
+
+
+def _simulated_examples(
+    log: Log, real: Examples, run_ids: Sequence[str], split: Split, settings: FusionSettings
+) -> Examples:
+    """Rows of the runs: their pages as they were, or their responses beside other items."""
+    if settings.beside == "page":
+        return read_examples(log, label=split.label, until=split.train_until, origins=run_ids)
+    source = ArmSource(
+        log=log,
+        real=real,
+        label=split.label,
+        until=split.train_until,
+        beside=settings.beside,
+        specific_queries=False,
+        seed=settings.seed,
+    )
+    return Examples.concat([ArmRows(source).run(run) for run in run_ids])
 
 
 def _joined(real: Examples, extra: Examples, weight: float) -> Examples:

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from footfall import steps
+from footfall.finetune import FusionSettings
+from footfall.personas import Persona
+from footfall.simulator import Log
+from footfall.simulator.aimed_settings import AimedSettings
+from footfall.simulator.aimed_visits import AimedVisits
+from footfall.simulator.engines.scripted import ScriptedEngine
+
+SPLIT = steps.Split(
+    train_until=datetime(2024, 3, 1), validation_until=datetime(2024, 3, 20), label="clicked"
+)
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory, small_source):
+    path = tmp_path_factory.mktemp("fused") / "shop.duckdb"
+    steps.ingest(str(small_source / "mapping.toml"), path, folder=small_source)
+    settings = AimedSettings(visits_per_item=5, until=SPLIT.train_until, label="clicked")
+    people = [Persona(persona_id="p", interests={"food > soup": 1.0})]
+    run = AimedVisits(path, people, ScriptedEngine(), ["i1", "i13"], settings).run()
+    return path, run.run_id
+
+
+@pytest.mark.parametrize("beside", ["page", "popularity", "similar", "mixed", "random"])
+def test_responses_stay_and_what_stands_beside_them_changes(simulated, tmp_path, beside):
+    path, run = simulated
+    settings = FusionSettings(beside=beside, drop_duplicates=False, strategy="by_feature")
+    fused = steps.fuse(path, tmp_path / "sets", run_ids=[run], split=SPLIT, settings=settings)
+    added = fused["synthetic"].take(fused["synthetic"].synthetic)
+    taken = added.column("item_id")[added.labels].tolist()
+    assert (taken.count("i1"), taken.count("i13")) == (5, 5)
+    assert set(added.column("origin").tolist()) == {run}
+    with Log.open(path) as log:
+        shown = log.query(
+            "SELECT search_id, item_id FROM impressions WHERE origin = $run", {"run": run}
+        )
+    pairs = set(zip(*shown.to_pydict().values(), strict=True))
+    found = set(
+        zip(added.column("search_id").tolist(), added.column("item_id").tolist(), strict=True)
+    )
+    assert (found == pairs) == (beside == "page")
