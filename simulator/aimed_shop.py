@@ -1,0 +1,311 @@
+"""The shop of aimed visits: who meets which item, what they type, and what stands beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+
+from footfall.errors import EmptyLogError
+from footfall.personas.persona import Persona
+from footfall.simulator.affinity import affinities
+from footfall.simulator.aimed_response import ResponseCurve, fit_response_curve
+from footfall.simulator.aimed_settings import AimedSettings
+from footfall.simulator.catalog import Catalog
+from footfall.simulator.engines.protocol import Engine, TextAnswer, TextRequest, ask
+from footfall.simulator.language import Language, catalog_language
+from footfall.simulator.log import Log
+from footfall.simulator.log_part import log_part
+from footfall.simulator.preference import preferences
+from footfall.simulator.prompts import PromptBook
+from footfall.simulator.queries import QueryLimits, accept_query
+from footfall.simulator.search import open_recommender, open_search
+from footfall.simulator.shop_opening import open_prompts
+from footfall.simulator.shopper import Page, ShownItem, Visit
+
+__all__ = ["AimedShop", "PlannedMeeting"]
+
+Array = np.ndarray[Any, Any]
+
+#: Tries at a query before a visit is left out.
+_TRIES: Final = 3
+#: Where a log has no times, visits have one all the same: any, and no feature reads it.
+_NO_TIME: Final = datetime(2000, 1, 1)
+
+
+@dataclass(slots=True)
+class PlannedMeeting:
+    """One visit to come; the query is filled in later."""
+
+    number: int
+    shopper: int
+    item: int
+    query: str | None = None
+    takes: bool = True
+
+
+class AimedShop:
+    """What the visits of one run share; made by :meth:`open`.
+
+    Attributes
+    ----------
+    curve:
+        What the model's preference is worth on real rows, where responses are drawn.
+    part:
+        Digest of the training part that the log is, if it is one.
+    left_out:
+        Visits so far for which no usable words were found.
+    prompt_tokens, output_tokens:
+        Of the typed queries so far.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        personas: Sequence[Persona],
+        engine: Engine,
+        settings: AimedSettings,
+        prompts: PromptBook,
+        language: Language,
+        limits: QueryLimits,
+        queries: list[str] | None,
+        moment: datetime,
+        curve: ResponseCurve | None,
+        part: str | None,
+    ) -> None:
+        self.catalog, self.personas, self.engine = catalog, personas, engine
+        self.settings, self.prompts, self.language, self.limits = (
+            settings,
+            prompts,
+            language,
+            limits,
+        )
+        #: Real queries to take over; empty where the shoppers browse, none where they type.
+        self.queries = queries
+        self.moment, self.curve, self.part = moment, curve, part
+        self.search = open_search(settings.search, catalog)
+        self.recommender = open_recommender(settings.recommender, catalog)
+        self.left_out = self.prompt_tokens = self.output_tokens = 0
+
+    @classmethod
+    def open(
+        cls,
+        log: Log,
+        personas: Sequence[Persona],
+        engine: Engine,
+        items: Sequence[str],
+        settings: AimedSettings,
+    ) -> AimedShop:
+        """Read and fit what the visits need; errors as in :meth:`AimedVisits.run`."""
+        until = settings.until
+        catalog = Catalog.from_log(log, until=until)
+        catalog.places(items)
+        language = catalog_language(log, until=until)
+        queries = _real_queries(log, until)
+        way = settings.queries
+        if way == "auto":
+            way = "typed" if queries else "none"
+        if way == "logged" and not queries:
+            raise EmptyLogError(
+                "The log has no real query to take over.", hint='Set queries = "none".'
+            )
+        prompts = open_prompts(
+            log,
+            language,
+            until=until,
+            count=settings.query_examples,
+            seed=settings.seed,
+            tuned=engine.identity.tuned,
+        )
+        curve = None
+        if settings.response == "model":
+            curve = fit_response_curve(
+                log,
+                engine,
+                prompts,
+                label=settings.label,
+                rows=settings.scored_rows,
+                until=until,
+                locale=language.default_locale(),
+                seed=settings.seed,
+            )
+        return cls(
+            catalog,
+            personas,
+            engine,
+            settings,
+            prompts,
+            language,
+            QueryLimits.from_log(log, until=until),
+            {"typed": None, "logged": queries, "none": []}[way],
+            until or _latest(log) or _NO_TIME,
+            curve,
+            log_part(log),
+        )
+
+    def plan(self, items: Sequence[str]) -> list[PlannedMeeting]:
+        """Who meets what: every item as often as every other."""
+        rng = np.random.default_rng([self.settings.seed, 11])
+        weights = self._suitability(items)
+        each = self.settings.visits_per_item
+        drawn = self.settings.shoppers_asked if self.settings.shoppers == "model" else 1
+        plan = []
+        for number, item in enumerate(self.catalog.places(items).tolist()):
+            people = rng.choice(len(self.personas), size=(each, drawn), p=weights[number])
+            chosen = people[:, 0] if drawn == 1 else self._most_drawn(people, item, rng)
+            plan += [
+                PlannedMeeting(number * each + turn, int(shopper), item)
+                for turn, shopper in enumerate(chosen)
+            ]
+        return plan
+
+    def _suitability(self, items: Sequence[str]) -> Array:
+        """Chance of each persona for each item, shape (items, personas): interest x activity."""
+        rows = self.catalog.rows(items)
+        categories = rows["category"].to_pylist()
+        kinds = sorted({category or "" for category in categories})
+        table = np.array(
+            [affinities(person, kinds, [None] * len(kinds)) for person in self.personas]
+        )
+        activity = np.array([person.activity for person in self.personas])
+        suits = np.exp(table.T) * activity / activity.max()
+        suits /= suits.sum(axis=1, keepdims=True)
+        chosen: Array = suits[[kinds.index(category or "") for category in categories]]
+        return chosen
+
+    def _most_drawn(self, people: Array, item: int, rng: np.random.Generator) -> Array:
+        """Of each row of people one, by how much the model finds them drawn to the item."""
+        text = self.catalog.texts()[item]
+        unique, back = np.unique(people, return_inverse=True)
+        scores = preferences(
+            self.engine, self.prompts, [(self.personas[n], None, text) for n in unique]
+        )
+        values = scores[back.reshape(people.shape)]
+        chosen = (values + rng.gumbel(size=values.shape)).argmax(axis=1)
+        picked: Array = people[np.arange(len(people)), chosen]
+        return picked
+
+    def visits(self, block: list[PlannedMeeting]) -> Iterator[tuple[PlannedMeeting, Visit]]:
+        """The visits of one block; those without usable words are left out."""
+        if self.queries is None:
+            block = self._type(block)
+        elif self.queries:
+            for planned in block:
+                rng = self._rng(planned, 1)
+                planned.query = self.queries[int(rng.integers(len(self.queries)))]
+        if self.curve is not None:
+            self._respond(block)
+        asked = sorted({planned.query for planned in block if planned.query is not None})
+        size = self.settings.page_size
+        found = dict(zip(asked, self.search.search(asked, limit=size), strict=True))
+        for planned in block:
+            yield planned, self._visit(planned, found)
+
+    def _type(self, block: list[PlannedMeeting]) -> list[PlannedMeeting]:
+        waiting = block
+        typed: list[PlannedMeeting] = []
+        for attempt in range(_TRIES):
+            requests = [
+                TextRequest(
+                    self.prompts.query(
+                        self.personas[planned.shopper], self.catalog.texts()[planned.item]
+                    ),
+                    temperature=self.settings.temperature,
+                    draw=f"{planned.number}/{attempt}",
+                )
+                for planned in waiting
+            ]
+            again: list[PlannedMeeting] = []
+            for planned, answer in zip(waiting, ask(self.engine, requests), strict=True):
+                self.prompt_tokens += answer.prompt_tokens
+                self.output_tokens += answer.output_tokens
+                text = answer.text if isinstance(answer, TextAnswer) else ""
+                planned.query = accept_query(
+                    text,
+                    language=self.language,
+                    limits=self.limits,
+                    labels=self.prompts.labels(self.personas[planned.shopper]),
+                ).query
+                (again if planned.query is None else typed).append(planned)
+            waiting = again
+        self.left_out += len(waiting)
+        return sorted(typed, key=lambda planned: planned.number)
+
+    def _respond(self, block: list[PlannedMeeting]) -> None:
+        assert self.curve is not None
+        texts = self.catalog.texts()
+        asked = [
+            (_bare(self.personas[planned.shopper]), planned.query, texts[planned.item])
+            for planned in block
+        ]
+        chances = self.curve.chance(preferences(self.engine, self.prompts, asked))
+        for planned, chance in zip(block, chances, strict=True):
+            planned.takes = bool(self._rng(planned, 2).random() < chance)
+
+    def _visit(self, planned: PlannedMeeting, found: dict[str, list[str]]) -> Visit:
+        item = str(self.catalog.item_ids[planned.item])
+        rng = self._rng(planned, 3)
+        started = self.moment - timedelta(seconds=float(rng.uniform(3600, 7 * 86400)))
+        if self.curve is not None:
+            shown, answered_by = [item], "aimed"
+        else:
+            shown, answered_by = self._page(planned, item, found, rng)
+        page = Page(1, planned.query, answered_by, 1, started)
+        prices = self.catalog.rows(shown)["price"].to_pylist()
+        for position, (item_id, price) in enumerate(zip(shown, prices, strict=True), start=1):
+            entry = ShownItem(item_id, position, price, None, started)
+            if item_id == item and planned.takes:
+                entry.clicked_at = started + timedelta(seconds=4.0 * position)
+                if self.settings.label == "purchased":
+                    entry.carted, entry.purchased_at = True, entry.clicked_at
+            page.items.append(entry)
+        taken = "bought" if page.bought else "left"
+        return Visit(started, started + timedelta(minutes=1), taken, [page])
+
+    def _page(
+        self,
+        planned: PlannedMeeting,
+        item: str,
+        found: dict[str, list[str]],
+        rng: np.random.Generator,
+    ) -> tuple[list[str], str]:
+        """The item among what the shop answers: where the shop puts it, or anywhere."""
+        size = self.settings.page_size
+        if planned.query is None:
+            answered_by = self.recommender.name
+            shown = self.recommender.recommend([self.personas[planned.shopper]], limit=size)[0]
+        else:
+            answered_by, shown = self.search.name, found[planned.query]
+        shown = [other for other in dict.fromkeys(shown) if other in self.catalog][:size]
+        if item not in shown:
+            shown = shown[: size - 1]
+            shown.insert(int(rng.integers(len(shown) + 1)), item)
+        return shown, f"{answered_by}, with the aimed item"
+
+    def _rng(self, planned: PlannedMeeting, use: int) -> np.random.Generator:
+        return np.random.default_rng([self.settings.seed, 12, use, planned.number])
+
+
+def _bare(persona: Persona) -> Persona:
+    """The persona as the response curve's people are: told by demographics alone."""
+    return persona.model_copy(update={"history": (), "interests": {}})
+
+
+def _real_queries(log: Log, until: datetime | None) -> list[str]:
+    rows = log.query(
+        "SELECT query FROM searches WHERE origin = 'real' AND nullif(trim(query), '') IS NOT NULL "
+        "AND ($until::TIMESTAMP IS NULL OR searched_at < $until::TIMESTAMP) ORDER BY search_id",
+        {"until": until},
+    )
+    queries: list[str] = rows["query"].to_pylist()
+    return queries
+
+
+def _latest(log: Log) -> datetime | None:
+    moment: datetime | None = log.scalar(
+        "SELECT max(started_at) FROM sessions WHERE origin = 'real'"
+    )
+    return moment
