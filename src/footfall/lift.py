@@ -24,17 +24,14 @@ from footfall.eval import ArmComparison, CostLine, ReportContent, compare_arms, 
 from footfall.eval.arm_training import ArmScores, ArmTrainer, ValidationObjective
 from footfall.finetune import Examples, load_examples, save_examples
 from footfall.finetune.alpha_halving import HalvingChoice, choose_alpha_by_halving
-from footfall.finetune.arms import CONTROLS, ArmRows, ArmSource
 from footfall.finetune.part_examples import read_part_examples
 from footfall.finetune.parts import copy_training_part, part_searches
+from footfall.lift_arms import LiftArms
 from footfall.lift_recipe import LLM_ARMS, LiftRecipe
 from footfall.lift_verdict import lift_cautions, lift_sentence
-from footfall.personas import read_personas
 from footfall.progress import console, track
-from footfall.simulator import Log, open_engine
-from footfall.simulator.aimed_visits import AimedVisits
+from footfall.simulator import Log
 from footfall.simulator.engines.tuned import TUNING_CARD
-from footfall.simulator.generators import GenerationRun, GenerationSettings
 from footfall.stages import Stages, write_json
 
 __all__ = ["LiftResult", "run_lift"]
@@ -97,7 +94,7 @@ class _Lift:
         stages.run("personas", recipe.personas, self.people, self._make_people)
         if "llm-tuned" in recipe.proof.arms:
             stages.run("tune", recipe.tuning, self.tuned / TUNING_CARD, self._tune)
-        stages.run("simulate", self._simulated(), self.runs_file, self._simulate)
+        stages.run("simulate", self._simulated(), self.runs_file, self._arms.simulate)
         self._prove()
         stages.run("report", recipe.title, self.report_file, self._report)
         return LiftResult(
@@ -120,7 +117,7 @@ class _Lift:
                 recipe.proof.specific_queries,
             ],
             self.examples / "arms.json",
-            self._make_arms,
+            self._arms.make,
         )
         choice = recipe.proof.model_dump(exclude={"resamples", "seeds"})
         self.stages.run("weights", [recipe.training, choice], self.alphas_file, self._choose)
@@ -226,95 +223,9 @@ class _Lift:
         made = [arm for arm in recipe.proof.arms if arm in LLM_ARMS or arm.startswith("generator:")]
         return [recipe.engine, recipe.aim, made, recipe.proof.added_share]
 
-    def _simulate(self) -> None:
-        """Runs in the training log, by arm."""
-        runs: dict[str, dict[str, Any]] = {}
-        for arm in self.recipe.proof.arms:
-            if arm in LLM_ARMS:
-                runs[arm] = self._visit(arm)
-            elif arm.startswith("generator:"):
-                runs[arm] = self._generate(arm.partition(":")[2])
-        write_json(self.runs_file, runs)
-
-    def _visit(self, arm: str) -> dict[str, Any]:
-        settings = self.recipe.aim.model_copy(
-            update={"until": self.recipe.until, "label": self.recipe.parts.label}
-        )
-        engine = self.recipe.engine
-        if arm == "llm-tuned":
-            engine = engine.model_copy(update={"model": str(self.tuned)})
-        opened = open_engine(engine)
-        try:
-            people = read_personas(self.people)
-            return asdict(AimedVisits(self.training, people, opened, self._aimed, settings).run())
-        finally:
-            opened.close()
-
-    def _generate(self, name: str) -> dict[str, Any]:
-        real = load_examples(self.examples / "train.parquet")
-        wanted = len(real) * self.recipe.proof.added_share
-        slates = int(real.slate_numbers().max()) + 1
-        sessions = int(np.ceil(1.5 * wanted * slates / len(real)))
-        settings = GenerationSettings(
-            generator=name,
-            sessions=sessions,
-            until=self.recipe.until,
-            cold_items=0.5,
-            seed=self.recipe.aim.seed,
-        )
-        people = read_personas(self.people)
-        return asdict(GenerationRun(self.training, settings, personas=people).run())
-
-    def _make_arms(self) -> None:
-        """The added rows of every arm, of equal number and equal total weight."""
-        recipe, proof = self.recipe, self.recipe.proof
-        real = load_examples(self.examples / "train.parquet")
-        runs = json.loads(self.runs_file.read_text(encoding="utf-8"))
-        count = round(len(real) * proof.added_share)
-        added: dict[str, Examples] = {}
-        with Log.open(self.training) as log, track("Arms", len(proof.arms)) as progress:
-            source = ArmSource(
-                log=log,
-                real=real,
-                label=recipe.parts.label,
-                aimed=self._aimed,
-                until=recipe.until,
-                beside=proof.beside,
-                specific_queries=proof.specific_queries,
-                seed=recipe.parts.seed,
-            )
-            for arm in proof.arms:
-                added[arm] = self._arm_rows(ArmRows(source), arm, runs, count)
-                progress.advance()
-        told = {}
-        for arm, rows in added.items():
-            weights = np.full(len(rows), count / max(1, len(rows)))
-            save_examples(rows.with_column("weight", weights), self._arm_file(arm))
-            told[arm] = {"rows": len(rows), "responses": int(rows.labels.sum())}
-            console.print(f"{arm}: {len(rows):,} rows, {told[arm]['responses']:,} responses")
-        write_json(self.examples / "arms.json", told)
-
-    def _arm_rows(self, maker: ArmRows, arm: str, runs: dict[str, Any], count: int) -> Examples:
-        kind, _, name = arm.partition(":")
-        if arm in CONTROLS:
-            return maker.control(arm, count)
-        if kind == "augment":
-            return self._augmented(maker, name, count)
-        return maker.run(runs[arm]["run_id"], count)
-
-    def _augmented(self, maker: ArmRows, kind: str, count: int) -> Examples:
-        from footfall.augmentation import augment_examples
-
-        return augment_examples(
-            maker.source.real,
-            kind,
-            count=count,
-            seed=self.recipe.parts.seed,
-            engine=self.recipe.engine,
-        )
-
-    def _arm_file(self, arm: str) -> Path:
-        return self.examples / f"arm-{arm.replace(':', '-')}.parquet"
+    @cached_property
+    def _arms(self) -> LiftArms:
+        return LiftArms(self.recipe, self._aimed)
 
     @cached_property
     def _trainer(self) -> ArmTrainer:
@@ -336,7 +247,7 @@ class _Lift:
 
     def _weight(self, arm: str) -> HalvingChoice:
         proof = self.recipe.proof
-        added = load_examples(self._arm_file(arm))
+        added = load_examples(self._arms.file(arm))
         objective = ValidationObjective(cold=proof.choose_by == "cold")
         reference: dict[tuple[int, float], pa.Table] = {}
 
@@ -366,7 +277,7 @@ class _Lift:
             for seed in proof.seeds:
                 for arm in arms:
                     progress.describe(f"Training {arm}, seed {seed}")
-                    added = None if arm == "real" else load_examples(self._arm_file(arm))
+                    added = None if arm == "real" else load_examples(self._arms.file(arm))
                     alpha = 0.0 if arm == "real" else weights[arm]["alpha"]
                     tables[arm].append(self._trainer.train(arm, added, alpha, seed).test)
                     progress.advance()

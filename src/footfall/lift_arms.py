@@ -1,0 +1,133 @@
+"""The rows that a proof's arms add: simulated on the training log, then made equal in volume."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from footfall.augmentation import augment_examples
+from footfall.finetune import Examples, load_examples, save_examples
+from footfall.finetune.arms import CONTROLS, ArmRows, ArmSource
+from footfall.lift_recipe import LLM_ARMS, LiftRecipe
+from footfall.personas import read_personas
+from footfall.progress import console, track
+from footfall.simulator import Log, open_engine
+from footfall.simulator.aimed_visits import AimedVisits
+from footfall.simulator.generators import GenerationRun, GenerationSettings
+from footfall.stages import write_json
+
+__all__ = ["LiftArms"]
+
+
+class LiftArms:
+    """Makes the arms of one recipe in its folder.
+
+    Parameters
+    ----------
+    recipe:
+        The proof.
+    aimed:
+        Items to aim at.
+    """
+
+    def __init__(self, recipe: LiftRecipe, aimed: Sequence[str]) -> None:
+        self.recipe = recipe
+        self.aimed = list(aimed)
+        self.training = recipe.folder / "training.duckdb"
+        self.examples = recipe.folder / "examples"
+        self.people = recipe.folder / "personas.jsonl"
+        self.runs_file = recipe.folder / "runs.json"
+
+    def simulate(self) -> None:
+        """Runs in the training log, by arm."""
+        runs: dict[str, dict[str, Any]] = {}
+        for arm in self.recipe.proof.arms:
+            if arm in LLM_ARMS:
+                runs[arm] = self._visit(arm)
+            elif arm.startswith("generator:"):
+                runs[arm] = self._generate(arm.partition(":")[2])
+        write_json(self.runs_file, runs)
+
+    def _visit(self, arm: str) -> dict[str, Any]:
+        settings = self.recipe.aim.model_copy(
+            update={"until": self.recipe.until, "label": self.recipe.parts.label}
+        )
+        engine = self.recipe.engine
+        if arm == "llm-tuned":
+            engine = engine.model_copy(update={"model": str(self.recipe.folder / "tuned")})
+        opened = open_engine(engine)
+        try:
+            people = read_personas(self.people)
+            return asdict(AimedVisits(self.training, people, opened, self.aimed, settings).run())
+        finally:
+            opened.close()
+
+    def _generate(self, name: str) -> dict[str, Any]:
+        real = load_examples(self.examples / "train.parquet")
+        wanted = len(real) * self.recipe.proof.added_share
+        slates = int(real.slate_numbers().max()) + 1
+        sessions = int(np.ceil(1.5 * wanted * slates / len(real)))
+        settings = GenerationSettings(
+            generator=name,
+            sessions=sessions,
+            until=self.recipe.until,
+            cold_items=0.5,
+            seed=self.recipe.aim.seed,
+        )
+        people = read_personas(self.people)
+        return asdict(GenerationRun(self.training, settings, personas=people).run())
+
+    def make(self) -> None:
+        """The added rows of every arm, of equal number and equal total weight."""
+        recipe, proof = self.recipe, self.recipe.proof
+        real = load_examples(self.examples / "train.parquet")
+        runs = json.loads(self.runs_file.read_text(encoding="utf-8"))
+        count = round(len(real) * proof.added_share)
+        added: dict[str, Examples] = {}
+        with Log.open(self.training) as log, track("Arms", len(proof.arms)) as progress:
+            source = ArmSource(
+                log=log,
+                real=real,
+                label=recipe.parts.label,
+                aimed=self.aimed,
+                until=recipe.until,
+                beside=proof.beside,
+                specific_queries=proof.specific_queries,
+                seed=recipe.parts.seed,
+            )
+            for arm in proof.arms:
+                added[arm] = self._arm_rows(ArmRows(source), arm, runs, count)
+                progress.advance()
+        told = {}
+        for arm, rows in added.items():
+            weights = np.full(len(rows), count / max(1, len(rows)))
+            save_examples(rows.with_column("weight", weights), self.file(arm))
+            told[arm] = {"rows": len(rows), "responses": int(rows.labels.sum())}
+            console.print(f"{arm}: {len(rows):,} rows, {told[arm]['responses']:,} responses")
+        write_json(self.examples / "arms.json", told)
+
+    def _arm_rows(self, maker: ArmRows, arm: str, runs: dict[str, Any], count: int) -> Examples:
+        kind, _, name = arm.partition(":")
+        if arm in CONTROLS:
+            return maker.control(arm, count)
+        if kind == "augment":
+            return self._augmented(maker, name, count)
+        return maker.run(runs[arm]["run_id"], count)
+
+    def _augmented(self, maker: ArmRows, kind: str, count: int) -> Examples:
+        return augment_examples(
+            maker.source.real,
+            kind,
+            count=count,
+            seed=self.recipe.parts.seed,
+            engine=self.recipe.engine,
+        )
+
+    def file(self, arm: str) -> Path:
+        """Where an arm's added rows lie."""
+        return self.examples / f"arm-{arm.replace(':', '-')}.parquet"
