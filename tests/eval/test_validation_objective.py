@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from math import log
+
+import pyarrow as pa
+import pytest
+
+from footfall.eval.arm_training import ValidationObjective
+
+
+def table(rows):
+    """Rows of (probability, label, cold)."""
+    return pa.table(
+        {
+            "probability": [row[0] for row in rows],
+            "label": [row[1] for row in rows],
+            "item_cold": [row[2] for row in rows],
+            "weight": [1.0] * len(rows),
+        }
+    )
+
+
+WARM = [(0.5, True, False), (0.5, False, False)]
+BEFORE = table([*WARM, (0.5, True, True), (0.5, False, True)])
+COLD = ValidationObjective(cold=True, fewest=1)
+
+
+def test_all_rows_count_where_it_is_not_about_the_cold_ones():
+    after = table([*WARM, (0.8, True, True), (0.5, False, True)])
+    expected = (3 * log(2) - log(0.8)) / 4
+    assert ValidationObjective().score(after, BEFORE) == pytest.approx(expected)
+
+
+def test_only_cold_rows_count_where_warm_ones_do_not_suffer():
+    after = table([*WARM, (0.8, True, True), (0.5, False, True)])
+    assert COLD.score(after, BEFORE) == pytest.approx((log(2) - log(0.8)) / 2)
+    assert COLD.score(BEFORE, BEFORE) == pytest.approx(log(2))
+
+
+def test_harm_to_warm_rows_is_never_worth_it():
+    harmed = [(0.4, True, False), (0.5, False, False)]
+    after = table([*harmed, (0.99, True, True), (0.01, False, True)])
+    assert COLD.score(after, BEFORE) > COLD.score(BEFORE, BEFORE)
+    # A thousandth of a nat is no harm.
+    hardly = [(0.4995, True, False), (0.5, False, False)]
+    after = table([*hardly, (0.99, True, True), (0.01, False, True)])
+    assert COLD.score(after, BEFORE) < 0.1
+
+
+def test_too_few_cold_responses_are_no_ground_to_choose_on():
+    after = table([*WARM, (0.9, True, True), (0.1, False, True)])
+    few = ValidationObjective(cold=True, fewest=2)
+    assert not few.uses_cold(after)
+    assert few.score(after, BEFORE) == pytest.approx((2 * log(2) - 2 * log(0.9)) / 4)
