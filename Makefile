@@ -30,8 +30,10 @@ $(VENV)/.ready-gpu: pyproject.toml
 demo: $(READY)
 	$(VENV)/bin/footfall run complete-journey
 
+# Two processes with a thread each are quicker than one with two; the language model needs both.
 test: $(READY)
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not engine"
+	$(VENV)/bin/python -m pytest -m engine
 
 check: $(READY)
 	$(VENV)/bin/ruff format --check .
