@@ -28,6 +28,7 @@ def compare_arms(
     *,
     reference: str = "real",
     synthetic: str | Sequence[str] = "synthetic",
+    ceilings: Sequence[str] = (),
     resamples: int = DEFAULT_RESAMPLES,
     seed: int = 0,
     threshold: float | None = None,
@@ -43,6 +44,8 @@ def compare_arms(
         The arm trained on real rows only.
     synthetic:
         The arm or arms with synthetic rows.
+    ceilings:
+        Arms with rows that nobody could have had: shown, and no controls.
     resamples, seed, threshold:
         As for :func:`footfall.eval.evaluate`.
 
@@ -75,7 +78,8 @@ def compare_arms(
         return compare_models(models[first], models[second], (first, second), drawn, seed)
 
     evaluations = {name: summarise_model(model, drawn, seed) for name, model in models.items()}
-    controls = [name for name in tables if name != reference and name not in wanted]
+    others = {reference, *wanted, *ceilings}
+    controls = [name for name in tables if name not in others]
     comparisons = {name: pair(reference, name) for name in tables if name != reference}
     best = {name: _best_control(evaluations, controls, name) for name in SLICES}
     pairs = {

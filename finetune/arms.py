@@ -131,6 +131,16 @@ class ArmRows:
             )
         return self._described(pairs, f"control:{name}", count)
 
+    def ceiling(self, pairs: pa.Table, count: int) -> Examples:
+        """``count`` rows made of the held-out items' own real responses, or fewer.
+
+        No honest arm can have them. What they give is what made rows of the same number could
+        give at best if they were real.
+        """
+        order = np.random.default_rng([self.source.seed, 3]).permutation(pairs.num_rows)
+        drawn = pairs.take(pa.array(order)).cast(PAIR_SCHEMA)
+        return self._described(drawn, "ceiling:held-out", count)
+
     def run(
         self, run_id: str, count: int | None = None, *, sessions: pa.Table | None = None
     ) -> Examples:

@@ -95,6 +95,14 @@ WHERE p.part IS NOT NULL
   AND (p.part = 'test' OR p.user_id NOT IN (SELECT user_id FROM held_users))
 """
 
+_HELD_RESPONSES = """
+SELECT p.user_id, i.item_id, nullif(trim(s.query), '') AS query, i.{label} AS label
+FROM parted p JOIN searches s USING (search_id) JOIN impressions i USING (search_id)
+JOIN held_items USING (item_id)
+WHERE p.part = 'train' AND i.{label}
+ORDER BY p.search_id, i.item_id
+"""
+
 _LABELLED = """
 WITH sizes AS (
     SELECT k.search_id, md5($seed || '/labelled/' || k.search_id) AS turn, count(*) AS rows
@@ -115,11 +123,14 @@ class Parted:
     ``searches``: ``search_id``, ``session_id``, ``user_id``, ``moment``, and ``part``: train,
     validation, test, or history (in the training log, but not trained on). ``held_items``:
     ``item_id`` and the ``part`` that may show it. ``held_users``: ``user_id``.
+    ``held_responses``: what the training part's people did with held-out items (``user_id``,
+    ``item_id``, ``query``, ``label``): what nothing may learn from but a ceiling.
     """
 
     searches: pa.Table
     held_items: pa.Table
     held_users: pa.Table
+    held_responses: pa.Table
 
     def of(self, part: str) -> pa.Table:
         """The searches of one part."""
@@ -185,7 +196,8 @@ def part_searches(
             kept=kept,
             held_items=held,
         )
-    result = Parted(kept, held, users)
+    responses = log.query(_HELD_RESPONSES.format(label=label), parted=parted, held_items=held)
+    result = Parted(kept, held, users, responses)
     for part in needed:
         if not result.of(part).num_rows:
             raise EmptyLogError(

@@ -27,7 +27,7 @@ from footfall.finetune.alpha_halving import HalvingChoice, choose_alpha_by_halvi
 from footfall.finetune.part_examples import read_part_examples
 from footfall.finetune.parts import copy_training_part, part_searches
 from footfall.lift_arms import LiftArms
-from footfall.lift_recipe import LLM_ARMS, LiftRecipe
+from footfall.lift_recipe import CEILING, LLM_ARMS, LiftRecipe
 from footfall.lift_verdict import lift_cautions, lift_sentence
 from footfall.progress import console, track
 from footfall.simulator import Log
@@ -173,6 +173,7 @@ class _Lift:
                 log, self.training, parted, until=settings.train_until, settings=settings
             )
             found = read_part_examples(log, self.training, parted, settings)
+        pq.write_table(parted.held_responses, self.folder / "held-responses.parquet")
         assert found.test is not None
         proof = self.recipe.proof
         aimed = _shown_items(
@@ -288,6 +289,7 @@ class _Lift:
         comparison = compare_arms(
             tables,
             synthetic=[arm for arm in proof.arms if arm in LLM_ARMS] or [proof.arms[-1]],
+            ceilings=[arm for arm in proof.arms if arm == CEILING],
             resamples=proof.resamples,
             seed=self.recipe.parts.seed,
         )

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from footfall.augmentation import augment_examples
+from footfall.errors import DataError
 from footfall.finetune import Examples, load_examples, save_examples
 from footfall.finetune.arms import CONTROLS, ArmRows, ArmSource
-from footfall.lift_recipe import LLM_ARMS, LiftRecipe
+from footfall.lift_recipe import CEILING, LLM_ARMS, LiftRecipe
 from footfall.personas import read_personas
 from footfall.progress import console, track
 from footfall.simulator import Log, open_engine
@@ -115,6 +117,14 @@ class LiftArms:
         kind, _, name = arm.partition(":")
         if arm in CONTROLS:
             return maker.control(arm, count)
+        if arm == CEILING:
+            held = pq.read_table(self.recipe.folder / "held-responses.parquet")
+            if not held.num_rows:
+                raise DataError(
+                    "Nothing with a response is held out, so there is no ceiling.",
+                    hint="Leave the arm `ceiling` out, or hold items out in [parts].",
+                )
+            return maker.ceiling(held, count)
         if kind == "augment":
             return self._augmented(maker, name, count)
         return maker.run(runs[arm]["run_id"], count)

@@ -20,6 +20,8 @@ __all__ = ["LiftRecipe", "Proof"]
 
 #: Arms with rows of the language model.
 LLM_ARMS: Final = ("llm-untuned", "llm-tuned")
+#: The held-out items' own real responses: what nobody could have had.
+CEILING: Final = "ceiling"
 
 
 class Proof(BaseModel):
@@ -32,7 +34,8 @@ class Proof(BaseModel):
         min_length=1,
         description="Beside the real arm: oversampled, random-pairs, popularity, title, "
         "neighbours, llm-untuned, llm-tuned, generator:NAME (markov, vae, gan or a plug-in), "
-        "augment:KIND (crop, mask, reorder, rotate, paraphrase, back-translation).",
+        "augment:KIND (crop, mask, reorder, rotate, paraphrase, back-translation), ceiling (the "
+        "held-out items' own real responses, as a measure of what is possible).",
     )
     seeds: tuple[int, ...] = Field(
         (0, 1, 2, 3, 4), min_length=1, description="Training seeds; every arm is trained with each."
@@ -80,7 +83,11 @@ class Proof(BaseModel):
     def _check(self) -> Proof:
         for arm in self.arms:
             kind, _, name = arm.partition(":")
-            known = (kind in {"generator", "augment"} and name) or arm in {*CONTROLS, *LLM_ARMS}
+            known = (kind in {"generator", "augment"} and name) or arm in {
+                *CONTROLS,
+                *LLM_ARMS,
+                CEILING,
+            }
             if not known:
                 raise ValueError(f"there is no arm {arm!r}")
         if len(set(self.arms)) < len(self.arms) or len(set(self.seeds)) < len(self.seeds):

@@ -23,6 +23,7 @@ ARMS = [
     "neighbours",
     "augment:crop",
     "generator:markov",
+    "ceiling",
     "llm-untuned",
 ]
 RECIPE = """
@@ -94,7 +95,7 @@ def test_every_arm_is_trained_with_every_seed(proved):
     assert set(result.comparison.evaluations) == {"real", *ARMS}
     assert {found.seeds for found in result.comparison.evaluations.values()} == {2}
     assert result.comparison.synthetic == ["llm-untuned"]
-    assert set(result.comparison.controls) == set(ARMS) - {"llm-untuned"}
+    assert set(result.comparison.controls) == set(ARMS) - {"llm-untuned", "ceiling"}
     for arm in ("real", *ARMS):
         for seed in (0, 1):
             table = pq.read_table(
@@ -112,7 +113,8 @@ def test_arms_add_as_many_rows_of_as_much_weight_and_none_of_the_test_part(prove
     for arm in ARMS:
         added = load_examples(folder / f"arm-{arm.replace(':', '-')}.parquet")
         assert added.weights.sum() == pytest.approx(len(real))
-        assert len(added) >= 0.8 * len(real)
+        # There are only so many held-out responses.
+        assert len(added) >= (0.2 if arm == "ceiling" else 0.8) * len(real)
         assert added.synthetic.all()
         assert not set(added.column("search_id")) & set(test.column("search_id"))
     rates = {
