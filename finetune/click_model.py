@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
-from importlib.util import find_spec
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import pyarrow as pa
 
-from footfall.errors import (
-    EmptyLogError,
-    FootfallError,
-    InputError,
-    MissingPartError,
-    NoResponseError,
-    TrainingError,
+from footfall.errors import FootfallError, InputError, SettingError, TrainingError
+from footfall.finetune.calibration import Calibration, cross_fitted
+from footfall.finetune.categories import Categories
+from footfall.finetune.click_checks import (
+    check_rows,
+    check_validation,
+    training_fingerprint,
 )
 from footfall.finetune.click_settings import ClickSettings
-from footfall.finetune.example_table import FEATURE_NAMES, Examples
+from footfall.finetune.example_table import Examples
 from footfall.finetune.model_card import card_text, describe_examples, library_versions
+from footfall.finetune.model_files import (
+    check_parts,
+    check_replaceable,
+    finished,
+    load_tensors,
+    read_model_file,
+    save_encoder,
+    save_head,
+    whole_folder,
+    write_json,
+)
 from footfall.finetune.probability import correct_log_odds, negative_rates
 from footfall.finetune.standardise import Standardiser
+from footfall.finetune.tracking import check_tracker
 
 if TYPE_CHECKING:
     from footfall.finetune.batches import PairTable
@@ -37,9 +49,8 @@ Array = np.ndarray[Any, Any]
 class ClickModel:
     """Probability that a shopper responds to an item.
 
-    Two towers of one text encoder (shopper and query; item) whose cosines are scaled and added to
-    numeric features; the encoder is tuned by low-rank adapters. See
-    :class:`~footfall.finetune.network.ClickNetwork`.
+    One text encoder reads shopper, query and item, as two towers or as one sequence; what they say
+    is added to what numbers and categories say. See :mod:`footfall.finetune.network`.
 
     Attributes
     ----------
@@ -55,6 +66,10 @@ class ClickModel:
         self._network: Any = None
         self._tokenizer: Any = None
         self._standardiser: Standardiser | None = None
+        self._categories = Categories()
+        self._calibration: Calibration | None = None
+        #: What the weights are: those of a training, or made for serving by an export.
+        self._form = "trained"
 
     def fit(
         self,
@@ -87,29 +102,48 @@ class ClickModel:
             If the rows have one label only.
         InputError
             If validation rows are not real.
+        SettingError
+            If the settings need validation rows or an encoder of another architecture.
         MissingPartError
-            If torch, transformers, peft or accelerate is not installed.
+            If torch, transformers, peft, accelerate or the tracker is not installed.
         TrainingError
-            If training cannot go on.
+            If training cannot go on, or several processes train without a folder.
         """
         train = train.take(train.weights > 0)
-        _check_rows(train, "training")
+        check_rows(train, "training")
         if validation is not None:
-            _check_validation(validation)
-        _check_parts()
-        fingerprint = _fingerprint(self.settings, train, validation)
+            check_validation(validation)
+        elif self.settings.calibration != "none":
+            raise SettingError(
+                f"calibration is {self.settings.calibration!r}, and there are no validation rows.",
+                hint='Give some, or use calibration = "none".',
+            )
+        check_tracker(self.settings)
+        check_parts()
+        from footfall.finetune.processes import is_main_process, process_count, wait_for_all
+
+        fingerprint = training_fingerprint(self.settings, train, validation)
+        device = self.settings.device
         if folder is None:
+            if process_count(device) > 1:
+                raise TrainingError(
+                    "Several processes train, and no folder was named.",
+                    hint="Name one that all of them reach.",
+                )
             with tempfile.TemporaryDirectory(prefix="footfall-") as scratch:
                 self._train(train, validation, Path(scratch) / "checkpoints", fingerprint, False)
             return self
         folder = Path(folder)
-        if resume and _finished(folder, fingerprint):
+        if resume and finished(folder, fingerprint):
             self.__dict__.update(type(self).load(folder).__dict__)
             return self
+        check_replaceable(folder)
         checkpoints = folder.with_name(folder.name + ".checkpoints")
         self._train(train, validation, checkpoints, fingerprint, resume)
-        self.save(folder)
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        if is_main_process(device):
+            self.save(folder)
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        wait_for_all(device)
         return self
 
     def _train(
@@ -122,20 +156,29 @@ class ClickModel:
     ) -> None:
         from transformers import set_seed
 
-        from footfall.finetune.network import build_network, load_tokenizer
-        from footfall.finetune.training import train_network
+        from footfall.finetune.backbone import load_tokenizer
+        from footfall.finetune.click_task import click_task
+        from footfall.finetune.network import build_network
+        from footfall.finetune.training import planned_steps, train_network
 
-        set_seed(self.settings.seed)
-        self._standardiser = Standardiser.fit(train)
-        self._tokenizer = load_tokenizer(self.settings)
-        self._network = _placed(
-            build_network(self.settings, len(FEATURE_NAMES)), self.settings.device
+        settings = self.settings
+        set_seed(settings.seed)
+        self._standardiser = Standardiser.fit(train, settings.features)
+        self._categories = Categories.fit(train, settings.categories, settings.smallest_category)
+        self._calibration, self._form = None, "trained"
+        self._tokenizer = load_tokenizer(settings.encoder)
+        network = build_network(
+            settings,
+            len(settings.features),
+            categories=self._categories.sizes,
+            steps=planned_steps(settings, len(train)),
         )
+        self._network = _placed(network, settings.device)
+        validation_pairs = None if validation is None else self._pairs(validation)
         figures = train_network(
             self._network,
-            self.settings,
-            self._pairs(train),
-            None if validation is None else self._pairs(validation),
+            settings,
+            click_task(self._network, settings, self._pairs(train), validation_pairs),
             folder=checkpoints,
             fingerprint=fingerprint,
             resume=resume,
@@ -145,9 +188,19 @@ class ClickModel:
             "training_rows": describe_examples(train),
             "validation_rows": None if validation is None else describe_examples(validation),
             "training": figures.as_dict(),
-            "settings": self.settings.model_dump(mode="json"),
+            "calibration": None if validation is None else self._calibrate(validation),
+            "settings": settings.model_dump(mode="json"),
             "versions": library_versions(),
         }
+
+    def _calibrate(self, validation: Examples) -> dict[str, float | str] | None:
+        kind = self.settings.calibration
+        if kind == "none":
+            return None
+        rows = (self.predict_log_odds(validation), validation.labels, validation.weights)
+        figures = cross_fitted(kind, *rows, validation.slate_numbers())
+        self._calibration = Calibration.fit(kind, *rows)
+        return figures
 
     def predict_proba(self, examples: Examples, *, correct_prior: bool = False) -> Array:
         """Probabilities of a response, float64, shape (rows,), each in (0, 1).
@@ -186,10 +239,30 @@ class ClickModel:
             raise TrainingError(
                 "The classifier's predictions are not finite.", hint="Train with a lower rate."
             )
-        return log_odds
+        return log_odds if self._calibration is None else self._calibration.apply(log_odds)
+
+    def predict_batches(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+        """Score a table that need not fit in memory, batch by batch.
+
+        Parameters
+        ----------
+        batches:
+            A ``pyarrow.RecordBatchReader`` (of an Arrow dataset, a Parquet file or a DuckDB
+            result) or anything that gives record batches in the columns of examples.
+
+        Yields
+        ------
+        pyarrow.Table
+            For each batch the score table of :meth:`Examples.score_table`, with ``example_id``.
+        """
+        for batch in batches:
+            part = Examples(pa.Table.from_batches([batch]))
+            scores = part.score_table(self.predict_proba(part))
+            yield scores.add_column(0, "example_id", part.table["example_id"])
 
     def _pairs(self, examples: Examples) -> PairTable:
         from footfall.finetune.batches import PairTable
+        from footfall.finetune.hidden_states import with_states
 
         assert self._standardiser is not None
         pairs = PairTable.from_examples(
@@ -197,12 +270,11 @@ class ClickModel:
             self._standardiser.apply(examples),
             self._tokenizer,
             self.settings.max_tokens,
+            categories=self._categories.apply(examples),
+            whole=self.settings.architecture == "cross_encoder",
         )
-        if self._network.split is None or not len(pairs):
-            return pairs
-        from footfall.finetune.hidden_states import with_states
-
-        return with_states(pairs, self._network.split, self.settings)
+        split = self._network.split
+        return pairs if split is None else with_states(pairs, split, self.settings)
 
     def save(self, folder: str | Path) -> Path:
         """Write adapter (or encoder), head, settings and model card; replaces ``folder`` whole.
@@ -212,34 +284,24 @@ class ClickModel:
         TrainingError
             If the model has not been trained, or ``folder`` holds something else.
         """
-        from safetensors.torch import save_file
-
         if self._network is None or self._standardiser is None:
             raise TrainingError("The classifier has not been trained.", hint="Call fit first.")
-        folder = Path(folder)
-        _check_replaceable(folder)
-        partial = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        encoder = self._network.encoder
-        if self.settings.tuning == "lora":
-            # "auto" would ask the model hub whether the vocabulary was changed.
-            encoder.save_pretrained(str(partial / "adapter"), save_embedding_layers=False)
-        else:
-            encoder.save_pretrained(str(partial / "encoder"))
-        head = {
-            name: value.detach().cpu().contiguous()
-            for name, value in self._network.state_dict().items()
-            if not name.startswith("encoder.")
-        }
-        save_file(head, str(partial / "head.safetensors"))
-        _write_json(partial / "settings.json", self.settings.model_dump(mode="json"))
-        _write_json(partial / "features.json", self._standardiser.model_dump(mode="json"))
-        _write_json(partial / "card.json", self.card)
-        (partial / "README.md").write_text(card_text(self.card), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
-        return folder
+        from footfall.finetune.serving import save_for_serving
+
+        with whole_folder(Path(folder)) as partial:
+            if self._form == "trained":
+                save_encoder(self._network, partial)
+            else:
+                save_for_serving(self._network.encoder, partial, self._form)
+            save_head(self._network, partial)
+            write_json(partial / "settings.json", self.settings.model_dump(mode="json"))
+            write_json(partial / "features.json", self._standardiser.model_dump(mode="json"))
+            write_json(partial / "categories.json", self._categories.model_dump(mode="json"))
+            if self._calibration is not None:
+                write_json(partial / "calibration.json", self._calibration.model_dump(mode="json"))
+            write_json(partial / "card.json", self.card)
+            (partial / "README.md").write_text(card_text(self.card), encoding="utf-8")
+        return Path(folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -254,99 +316,64 @@ class ClickModel:
         """
         folder = Path(folder)
         try:
-            settings = ClickSettings.model_validate_json((folder / "settings.json").read_bytes())
-            features = Standardiser.model_validate_json((folder / "features.json").read_bytes())
-            card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            settings = ClickSettings.model_validate_json(read_model_file(folder, "settings.json"))
+            model = cls(settings)
+            model._standardiser = Standardiser.model_validate_json(
+                read_model_file(folder, "features.json")
+            )
+            model.card = json.loads(read_model_file(folder, "card.json"))
+            if (folder / "categories.json").is_file():
+                model._categories = Categories.model_validate_json(
+                    read_model_file(folder, "categories.json")
+                )
+            if (folder / "calibration.json").is_file():
+                model._calibration = Calibration.model_validate_json(
+                    read_model_file(folder, "calibration.json")
+                )
+        except ValueError as error:
             raise InputError(
                 f"{folder} does not hold a click-through model: {error}",
                 hint="Name a folder written by ClickModel.save or `footfall train`.",
             ) from error
-        _check_parts()
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        check_parts()
+        model._form = str((model.card.get("export") or {}).get("kind", "trained"))
+        model._load_weights(folder)
+        return model
 
-        from footfall.finetune.network import build_network, load_tokenizer
+    def _load_weights(self, folder: Path) -> None:
+        from footfall.finetune.backbone import load_tokenizer
+        from footfall.finetune.network import build_network
+        from footfall.finetune.serving import load_for_serving
 
-        model = cls(settings)
-        model.card = card
-        model._standardiser = features
-        model._tokenizer = load_tokenizer(settings)
+        settings = self.settings
+        self._tokenizer = load_tokenizer(settings.encoder)
+        # Version 0.1.0 had the numbers' weights beside the head's.
+        head = {
+            f"head.{name}" if name.startswith(("linear.", "hidden.")) else name: value
+            for name, value in load_tensors(folder / "head.safetensors").items()
+        }
+        serving = (
+            None if self._form == "trained" else load_for_serving(settings, folder, self._form)
+        )
+        assert self._standardiser is not None
         try:
-            network = build_network(settings, len(features.names), trained=folder)
-            network.load_state_dict(load_file(str(folder / "head.safetensors")))
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            network = build_network(
+                settings,
+                len(self._standardiser.names),
+                categories=self._categories.sizes,
+                trained=folder,
+                serving=serving,
+            )
+            network.load_state_dict(head)
+        except (OSError, ValueError, RuntimeError) as error:
             if isinstance(error, FootfallError):
                 raise
             raise InputError(f"{folder}: the weights cannot be read: {error}") from error
-        model._network = _placed(network, settings.device).eval()
-        return model
+        device = "cpu" if self._form == "int8" else settings.device
+        self._network = _placed(network, device).eval()
 
 
 def _placed(network: Any, device: str) -> Any:
-    import torch
+    from footfall.finetune.processes import local_device
 
-    return network.to("cuda" if device == "auto" and torch.cuda.is_available() else "cpu")
-
-
-def _check_parts() -> None:
-    for part in ("torch", "transformers", "peft", "accelerate"):
-        if find_spec(part) is None:
-            raise MissingPartError(
-                f"The package {part} is not installed.",
-                hint="Install it with `pip install 'footfall[train,models]'`.",
-            )
-
-
-def _check_rows(examples: Examples, name: str) -> None:
-    if not len(examples):
-        raise EmptyLogError(
-            f"There are no {name} examples with a weight.",
-            hint="Check the time span and the label.",
-        )
-    positives = int(examples.labels.sum())
-    if positives in {0, len(examples)}:
-        raise NoResponseError(
-            f"All {len(examples)} {name} examples have the label {bool(positives)}.",
-            hint="Learning needs both: check the label, or read a log that holds what was shown.",
-        )
-
-
-def _check_validation(validation: Examples) -> None:
-    _check_rows(validation, "validation")
-    if validation.synthetic.any():
-        raise InputError(
-            "The validation examples hold synthetic rows.",
-            hint="Stopping early on them would reward likeness to the simulator; use real rows.",
-        )
-
-
-def _check_replaceable(folder: Path) -> None:
-    if not folder.exists() or (folder / "settings.json").is_file():
-        return
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    raise TrainingError(f"{folder} exists and is not a saved model.", hint="Choose another folder.")
-
-
-def _finished(folder: Path, fingerprint: str) -> bool:
-    try:
-        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(card.get("fingerprint") == fingerprint)
-
-
-def _fingerprint(settings: ClickSettings, train: Examples, validation: Examples | None) -> str:
-    """Identify a training: settings and all columns of the rows."""
-    digest = hashlib.sha256(settings.model_dump_json().encode())
-    for part in (train, validation):
-        if part is None:
-            continue
-        for column in part.table.columns:
-            digest.update(repr(column.to_pylist()).encode())
-    return digest.hexdigest()
-
-
-def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return network.to(local_device(device))

@@ -4,42 +4,34 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from footfall.models import MINILM
+from footfall.finetune.example_table import FEATURE_NAMES
+from footfall.finetune.training_settings import TrainingSettings
 
 __all__ = ["ClickSettings"]
 
 
-class ClickSettings(BaseModel):
+class ClickSettings(TrainingSettings):
     """Everything that decides what a training run gives, apart from the data."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    encoder: str = Field(MINILM, min_length=1, description="Text encoder: bundled name or folder.")
-    tuning: Literal["lora", "full"] = Field(
-        "lora", description="What of the encoder is trained: low-rank adapters or every weight."
+    architecture: Literal["two_towers", "cross_encoder"] = Field(
+        "two_towers",
+        description="two_towers: shopper and query beside the item, each text read once; "
+        "cross_encoder: all three in one sequence, read for every row.",
     )
-    lora_rank: int = Field(8, ge=1, le=256, description="Rank of the low-rank adapters.")
-    lora_alpha: float = Field(16.0, gt=0.0, description="Adapter output is scaled by alpha / rank.")
-    lora_targets: Literal["attention", "all"] = Field(
-        "attention", description="Adapted layers: query and value, or all linear layers."
+    features: tuple[str, ...] = Field(
+        FEATURE_NAMES, description="Numeric columns of the examples that the head reads."
     )
-    trained_layers: int = Field(
-        0,
-        ge=0,
-        description="Only so many of the encoder's last layers are trained, and what enters them "
-        "is computed once for every text: faster, less room to learn. 0 trains all layers.",
+    categories: tuple[Literal["category", "category_path", "brand"], ...] = Field(
+        (),
+        description="Categorical features of the item: its top category, its whole category path, "
+        "its brand.",
     )
-    state_memory: float = Field(
-        4.0,
-        ge=0.0,
-        description="Most GiB of hidden states kept in memory for trained_layers, shared by the "
-        "models of a process; the rest is computed when needed.",
-    )
-    dropout: float = Field(0.05, ge=0.0, lt=1.0, description="Dropout before the adapters.")
-    max_tokens: int = Field(
-        64, ge=8, le=512, description="Longest text in tokens; longer texts are cut."
+    smallest_category: int = Field(
+        10,
+        ge=1,
+        description="Training rows that a category or brand needs; rarer ones count as unknown.",
     )
     head_hidden: int = Field(
         0, ge=0, le=1024, description="Width of a hidden layer over the numbers; 0 is linear."
@@ -50,29 +42,27 @@ class ClickSettings(BaseModel):
         description="Training rows on which scale, bias and numbers are fitted before training; "
         "0 starts at the zero-shot ranking.",
     )
-    batch_size: int = Field(64, ge=1, description="Rows in a training step.")
-    epochs: float = Field(1.0, gt=0.0, description="Passes over the training rows.")
-    max_steps: int = Field(0, ge=0, description="Most training steps; 0 leaves it to epochs.")
-    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="Optimiser.")
-    learning_rate: float = Field(5e-4, gt=0.0, description="Peak learning rate of the encoder.")
-    head_learning_rate: float = Field(
-        1e-2, gt=0.0, description="Peak learning rate of scale, bias and numbers."
+    loss: Literal["cross_entropy", "mse"] = Field(
+        "cross_entropy",
+        description="Cross-entropy, or the squared error of the probability (Brier score).",
     )
-    schedule: Literal["linear", "cosine", "constant"] = Field(
-        "linear", description="Course of the learning rates after the warm-up."
+    length_grouped: bool = Field(
+        False, description="Slates of like length share a training step, so that less is padded."
     )
-    warmup_share: float = Field(
-        0.1, ge=0.0, lt=1.0, description="Share of the steps in which the rates rise from zero."
+    calibration: Literal["none", "platt", "isotonic"] = Field(
+        "none",
+        description="Map of the log-odds fitted on the validation rows after training; needs them.",
     )
-    weight_decay: float = Field(0.01, ge=0.0, description="Weight decay of the encoder's weights.")
-    evaluations: int = Field(
-        5, ge=1, description="How often validation log loss is taken and a checkpoint written."
-    )
-    patience: int = Field(
-        2, ge=1, description="Evaluations without improvement after which training stops."
-    )
-    device: Literal["auto", "cpu"] = Field(
-        "auto", description="auto uses a GPU where there is one."
-    )
-    report_to: str = Field("none", description="Tracker known to transformers, such as wandb.")
-    seed: int = Field(0, ge=0, description="Seed of adapters, dropout and the order of slates.")
+
+    @field_validator("features", "categories")
+    @classmethod
+    def _known_once(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("names a column twice")
+        unknown = set(names) - set(FEATURE_NAMES) if info.field_name == "features" else set()
+        if unknown:
+            raise ValueError(
+                f"no numeric column {', '.join(sorted(unknown))}; there are "
+                f"{', '.join(FEATURE_NAMES)}"
+            )
+        return names

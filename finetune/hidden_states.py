@@ -1,4 +1,4 @@
-"""Hidden states of texts below the trained layers: computed once, shared by models, bounded.
+"""Hidden states of texts below what is trained: computed once, shared by models, bounded.
 
 Imports torch; load it only where a model is trained or asked.
 """
@@ -17,13 +17,13 @@ from footfall.progress import track
 
 if TYPE_CHECKING:
     from footfall.finetune.batches import Chunk, PairTable, TokenTable
-    from footfall.finetune.click_settings import ClickSettings
-    from footfall.finetune.layer_split import LayerSplit
+    from footfall.finetune.layer_split import Split
+    from footfall.finetune.training_settings import TrainingSettings
 
 __all__ = ["STATES", "HiddenStates", "StateCache", "with_states"]
 
 Array = np.ndarray[Any, Any]
-Key = tuple[str, str]
+Key = tuple[str, Any]
 
 #: Fewer texts than this are computed without a progress bar.
 _SHOWN_FROM = 2000
@@ -82,7 +82,7 @@ STATES = StateCache(0)
 
 
 class HiddenStates:
-    """What enters the trained layers, for the texts of a token table.
+    """What leaves the part of an encoder that stands still, for the texts of a token table.
 
     It stands in for the table: :meth:`padded` gives hidden states where the table gives token
     ids. States that the cache has let go of are computed again.
@@ -92,15 +92,15 @@ class HiddenStates:
     tokens:
         The texts.
     split:
-        The encoder's layers.
+        Where the encoder is cut.
     identity:
-        Tells this encoder's lower layers, token limit and device from others.
+        Tells this encoder's lower part, token limit and device from others.
     cache:
         Where states are kept.
     """
 
     def __init__(
-        self, tokens: TokenTable, split: LayerSplit, identity: str, cache: StateCache = STATES
+        self, tokens: TokenTable, split: Split, identity: str, cache: StateCache = STATES
     ) -> None:
         self._tokens = tokens
         self._split = split
@@ -109,7 +109,7 @@ class HiddenStates:
 
     def prepare(self, texts: Array) -> None:
         """Compute the states of some texts, as many as the cache can hold beside each other."""
-        bytes_after = np.cumsum(self._tokens.lengths[texts]) * self._split.width * 4
+        bytes_after = np.cumsum(self._rows(texts)) * self._split.width * 4
         held = texts[bytes_after <= self._cache.limit].tolist()
         missing = [n for n in held if self._cache.get(self._key(n)) is None]
         parts, _ = self._tokens.parts(np.asarray(missing, np.int64))
@@ -128,7 +128,7 @@ class HiddenStates:
         missing = [n for n, states in found.items() if states is None]
         if missing:
             found |= self._compute(np.asarray(missing, np.int64))
-        lengths = self._tokens.lengths[texts]
+        lengths = self._rows(texts)
         first = found[int(texts[0])]
         assert first is not None
         states = np.zeros((len(texts), int(lengths.max()), first.shape[1]), np.float32)
@@ -137,25 +137,28 @@ class HiddenStates:
         mask = np.arange(states.shape[1]) < lengths[:, None]
         return torch.from_numpy(states), torch.from_numpy(mask.astype(np.int64))
 
+    def _rows(self, texts: Array) -> Array:
+        return self._split.rows(self._tokens.lengths[texts])
+
     def _key(self, number: int) -> Key:
         return self._identity, self._tokens.texts[number]
 
     def _compute(self, texts: Array) -> dict[int, Array | None]:
         ids, mask = self._tokens.padded(texts)
         device = self._split.device
-        states = self._split.lower(ids.to(device), mask.to(device)).float().cpu().numpy()
+        states = self._split.lower(ids.to(device), mask.to(device))[0].float().cpu().numpy()
         made: dict[int, Array | None] = {}
-        for place, number in enumerate(texts.tolist()):
+        for place, (number, rows) in enumerate(zip(texts.tolist(), self._rows(texts), strict=True)):
             # A copy, because a slice would keep the whole chunk in memory.
-            own = states[place, : self._tokens.lengths[number]].copy()
+            own = states[place, :rows].copy()
             made[number] = own
             self._cache.put(self._key(number), own)
         return made
 
 
-def with_states(pairs: PairTable, split: LayerSplit, settings: ClickSettings) -> PairTable:
-    """Pairs whose texts start from their hidden states below the trained layers."""
+def with_states(pairs: PairTable, split: Split, settings: TrainingSettings) -> PairTable:
+    """Pairs whose texts start from their hidden states below what is trained."""
     encoder = TextEncoder(settings.encoder, max_tokens=settings.max_tokens)
-    identity = f"{encoder.identity} {split.first_trained} {split.device.type}"
+    identity = f"{encoder.identity} {split.name} {split.device.type}"
     STATES.set_limit(int(settings.state_memory * 2**30))
     return replace(pairs, states=HiddenStates(pairs.tokens, split, identity))

@@ -1,18 +1,26 @@
-"""A text encoder cut in two: layers that stand still, and the last ones, which are trained.
+"""The part of a text encoder that stands still, apart from the part that is trained.
 
 Imports torch; load it only where a model is trained or asked.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 from torch import nn
 
 from footfall.errors import SettingError
 
-__all__ = ["LayerSplit", "layer_list"]
+if TYPE_CHECKING:
+    from footfall.finetune.backbone import Pooling
+    from footfall.finetune.training_settings import TrainingSettings
+
+__all__ = ["LayerSplit", "Split", "StandingEncoder", "split_of"]
+
+Array = np.ndarray[Any, Any]
+Chunk = tuple[torch.Tensor, torch.Tensor]
 
 #: Where encoders without a last norm keep their layers, by the model type of transformers.
 _LAYERS = {
@@ -25,22 +33,29 @@ _LAYERS = {
 }
 
 
-def layer_list(encoder: nn.Module) -> tuple[str, nn.ModuleList]:
-    """Path and layers of a BERT-like encoder.
+class Split(Protocol):
+    """Where an encoder is cut; what leaves the lower part can be kept, text by text."""
 
-    Raises
-    ------
-    SettingError
-        If the architecture is not one whose layers can be run one by one.
-    """
-    kind = encoder.config.model_type
-    if kind not in _LAYERS or getattr(encoder.config, "is_decoder", False):
-        raise SettingError(
-            f"trained_layers: the layers of a {kind!r} model cannot be run apart.",
-            hint=f"Use trained_layers = 0, or one of {', '.join(sorted(_LAYERS))}.",
-        )
-    path = _LAYERS[kind]
-    return path, encoder.get_submodule(path)
+    @property
+    def name(self) -> str:
+        """Tells this cut from others of the same encoder."""
+
+    @property
+    def width(self) -> int:
+        """Numbers in a hidden state."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+
+    def rows(self, lengths: Array) -> Array:
+        """Hidden states kept of texts of so many tokens."""
+
+    def lower(self, ids: torch.Tensor, mask: torch.Tensor) -> Chunk:
+        """From token ids to the hidden states that are kept, and their mask."""
+
+    def upper(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """From there to the encoder's last hidden states."""
 
 
 class LayerSplit:
@@ -64,7 +79,13 @@ class LayerSplit:
     """
 
     def __init__(self, encoder: nn.Module, trained: int) -> None:
-        _, layers = layer_list(encoder)
+        kind = encoder.config.model_type
+        if kind not in _LAYERS or getattr(encoder.config, "is_decoder", False):
+            raise SettingError(
+                f"trained_layers: the layers of a {kind!r} model cannot be run apart.",
+                hint=f"Use trained_layers = 0, or one of {', '.join(sorted(_LAYERS))}.",
+            )
+        layers = encoder.get_submodule(_LAYERS[kind])
         if not 0 < trained <= len(layers):
             raise SettingError(
                 f"trained_layers is {trained}, and the encoder has {len(layers)} layers.",
@@ -72,17 +93,20 @@ class LayerSplit:
             )
         self._encoder = encoder
         self._layers = layers
-        self.first_trained = len(layers) - trained
-        for module in (encoder.embeddings, *layers[: self.first_trained]):
+        self._first = len(layers) - trained
+        self._trained_names = tuple(
+            f"{_LAYERS[kind]}.{n}." for n in range(self._first, len(layers))
+        )
+        for module in (encoder.embeddings, *layers[: self._first]):
             module.requires_grad_(False)
             for part in module.modules():
                 if isinstance(part, nn.Dropout):
                     part.p = 0.0
 
     @property
-    def trained_numbers(self) -> list[int]:
-        """Places of the trained layers, counted from 0."""
-        return list(range(self.first_trained, len(self._layers)))
+    def name(self) -> str:
+        """The first trained layer, counted from 0."""
+        return f"layer {self._first}"
 
     @property
     def width(self) -> int:
@@ -94,17 +118,25 @@ class LayerSplit:
         """Where the weights are."""
         return next(self._encoder.parameters()).device
 
-    def lower(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Hidden states that enter the trained layers, shape (texts, tokens, width)."""
+    def is_trained(self, name: str) -> bool:
+        """Whether the module of that name lies in a trained layer."""
+        return name.startswith(self._trained_names)
+
+    def rows(self, lengths: Array) -> Array:
+        """A state for every token."""
+        return lengths
+
+    def lower(self, ids: torch.Tensor, mask: torch.Tensor) -> Chunk:
+        """Hidden states that enter the trained layers, shape (texts, tokens, width), and mask."""
         with torch.no_grad():
             states = self._encoder.embeddings(input_ids=ids)
             if hasattr(self._encoder, "embeddings_project"):
                 states = self._encoder.embeddings_project(states)
-            return self._run(self._layers[: self.first_trained], states, mask)
+            return self._run(self._layers[: self._first], states, mask), mask
 
     def upper(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """The encoder's last hidden states from what :meth:`lower` gave, of the same shape."""
-        return self._run(self._layers[self.first_trained :], states, mask)
+        return self._run(self._layers[self._first :], states, mask)
 
     def _run(self, layers: Any, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         from transformers.masking_utils import create_bidirectional_mask
@@ -115,3 +147,61 @@ class LayerSplit:
         for layer in layers:
             states = layer(states, seen)
         return states
+
+
+class StandingEncoder:
+    """An encoder of which nothing is trained: one vector of each text is kept.
+
+    Parameters
+    ----------
+    encoder:
+        Any text model of transformers.
+    pooling:
+        How its hidden states become one vector.
+    """
+
+    def __init__(self, encoder: nn.Module, pooling: Pooling) -> None:
+        self._encoder = encoder.requires_grad_(False)
+        self._pooling = pooling
+
+    @property
+    def name(self) -> str:
+        """The pooling."""
+        return f"{self._pooling} vector"
+
+    @property
+    def width(self) -> int:
+        """Numbers in a vector."""
+        return int(self._encoder.config.hidden_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self._encoder.parameters()).device
+
+    def rows(self, lengths: Array) -> Array:
+        """One vector a text."""
+        return np.ones_like(lengths)
+
+    def lower(self, ids: torch.Tensor, mask: torch.Tensor) -> Chunk:
+        """Vectors, shape (texts, 1, width), and a mask of ones."""
+        from footfall.finetune.backbone import pool
+
+        with torch.no_grad():
+            states = self._encoder(input_ids=ids, attention_mask=mask)[0]
+            vectors = pool(states, mask, self._pooling).unsqueeze(1)
+        return vectors, torch.ones(vectors.shape[:2], dtype=torch.int64, device=ids.device)
+
+    def upper(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The vectors as they are."""
+        del mask
+        return states
+
+
+def split_of(encoder: nn.Module, settings: TrainingSettings, pooling: Pooling) -> Split | None:
+    """Where the encoder is cut for these settings; none where all of it is trained."""
+    if settings.trained_layers:
+        return LayerSplit(encoder, settings.trained_layers)
+    if settings.tuning == "none":
+        return StandingEncoder(encoder, pooling)
+    return None

@@ -51,13 +51,17 @@ def card_text(card: dict[str, Any]) -> str:
         "Probability that a shopper responds to an item shown, made with Footfall. Load it with",
         "`footfall.finetune.ClickModel.load(folder)`.",
         "",
-        f"* encoder: {settings.get('encoder')}, tuning: {settings.get('tuning')}",
+        f"* encoder: {settings.get('encoder')}, {settings.get('architecture', 'two_towers')}, "
+        f"tuning: {settings.get('tuning')}",
         f"* seed: {settings.get('seed')}",
         f"* steps: {training.get('steps')} of {training.get('planned_steps')}; weights kept: "
         f"{training.get('kept')}",
         f"* validation log loss: {_number(training.get('start_log_loss'))} at the start, "
         f"{_number(training.get('best_log_loss'))} at the best",
-        f"* speed: {training.get('pairs_per_second')} pairs a second",
+        f"* speed: {training.get('pairs_per_second')} pairs a second, "
+        f"{training.get('processes', 1)} process(es)",
+        *_calibration_lines(card.get("calibration")),
+        *_export_lines(card.get("export")),
         "",
         "| part | origin | rows | responses | weight |",
         "|---|---|---:|---:|---:|",
@@ -70,6 +74,31 @@ def card_text(card: dict[str, Any]) -> str:
             )
     lines += ["", "Versions: " + ", ".join(f"{k} {v}" for k, v in card.get("versions", {}).items())]
     return "\n".join(lines) + "\n"
+
+
+def _calibration_lines(figures: dict[str, Any] | None) -> list[str]:
+    if not figures:
+        return []
+    return [
+        f"* calibration ({figures['kind']}), on validation slates that the map was not fitted on: "
+        f"log loss {figures['log_loss_before']:.4f} -> {figures['log_loss_after']:.4f}, expected "
+        f"calibration error {figures['calibration_error_before']:.4f} -> "
+        f"{figures['calibration_error_after']:.4f}"
+    ]
+
+
+def _export_lines(figures: dict[str, Any] | None) -> list[str]:
+    if not figures:
+        return []
+    changes = (
+        f"{name} {figures[f'{key}_before']:,.{digits}f} -> {figures[f'{key}_after']:,.{digits}f}"
+        for name, key, digits in (
+            ("AUC", "auc", 4),
+            ("rows a second", "rows_per_second", 0),
+            ("megabytes of the encoder", "encoder_megabytes", 1),
+        )
+    )
+    return [f"* export ({figures['kind']}), on {figures['rows']:,} rows: {', '.join(changes)}"]
 
 
 def _number(value: float | None) -> str:

@@ -1,54 +1,92 @@
-"""The classifier's network: two towers of one text encoder beside a numeric head.
+"""The classifier's network: what the texts say, what the numbers say, added up to log-odds.
 
 Imports torch; load it only where a model is trained or asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from footfall.errors import EngineMissingError
-from footfall.finetune.click_settings import ClickSettings
-from footfall.finetune.layer_split import LayerSplit
-from footfall.models import encoder_folder
+from footfall.finetune.adapters import adapt, orthogonality
+from footfall.finetune.backbone import Pooling, load_backbone, pool, pooling_of
+from footfall.finetune.layer_split import Split, split_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ClickNetwork", "build_network", "load_tokenizer"]
+    from footfall.finetune.click_settings import ClickSettings
+
+__all__ = ["ClickNetwork", "CrossEncoder", "TwoTowers", "build_network"]
 
 #: Scales of the cosines before any fitting; positive, so that ranking starts at zero-shot.
 _QUERY_SCALE, _SHOPPER_SCALE = 8.0, 4.0
+#: Share of the categories that are taken for unknown in a training step, so that a category which
+#: training has not seen counts as much as the average one.
+_UNKNOWN_SHARE = 0.1
+#: Numbers that describe a category to the hidden layer.
+_CATEGORY_WIDTH = 8
+
+
+class Head(nn.Module):  # type: ignore[misc]
+    """Log-odds of numbers and categories: linear, and through a hidden layer where it has one."""
+
+    def __init__(self, features: int, hidden: int, categories: Sequence[int]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, 1, bias=False)
+        nn.init.zeros_(self.linear.weight)
+        self.offsets = nn.ModuleList([nn.Embedding(size, 1) for size in categories])
+        for offset in self.offsets:
+            nn.init.zeros_(offset.weight)
+        self.hidden: nn.Module | None = None
+        self.described = nn.ModuleList()
+        if hidden:
+            self.described.extend(nn.Embedding(size, _CATEGORY_WIDTH) for size in categories)
+            last = nn.Linear(hidden, 1, bias=False)
+            nn.init.zeros_(last.weight)
+            width = features + _CATEGORY_WIDTH * len(categories)
+            self.hidden = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), last)
+
+    def forward(self, numbers: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        """Log-odds, shape (rows,), of numbers (rows, features) and categories (rows, columns)."""
+        if self.training and categories.shape[1]:
+            kept = torch.rand(categories.shape, device=categories.device) >= _UNKNOWN_SHARE
+            categories = categories * kept
+        logits = self.linear(numbers)
+        for column, offset in enumerate(self.offsets):
+            logits = logits + offset(categories[:, column])
+        if self.hidden is not None:
+            parts = [part(categories[:, n]) for n, part in enumerate(self.described)]
+            logits = logits + self.hidden(torch.cat([numbers, *parts], -1))
+        return logits.squeeze(-1)
 
 
 class ClickNetwork(nn.Module):  # type: ignore[misc]
-    """Log-odds of a response.
+    """Log-odds of a response: ``texts + bias + head(numbers, categories)``.
 
-    ``scale_q cos(query, item) + scale_s cos(shopper, item) + bias + head(numbers)``; the query
-    term is 0 when browsing. Vectors are mean-pooled and normalised. The scales are exponentials,
-    so they stay positive.
+    Subclasses say how texts are read (:meth:`read`) and what they say of a row (:meth:`terms`,
+    :meth:`weigh`).
     """
 
     def __init__(
-        self, encoder: nn.Module, features: int, hidden: int, split: LayerSplit | None = None
+        self,
+        encoder: nn.Module,
+        head: Head,
+        *,
+        pooling: Pooling = "mean",
+        split: Split | None = None,
+        squared: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.split = split
-        self.log_scales = nn.Parameter(torch.tensor([_QUERY_SCALE, _SHOPPER_SCALE]).log())
+        self.head = head
         self.bias = nn.Parameter(torch.zeros(()))
-        self.linear = nn.Linear(features, 1, bias=False)
-        nn.init.zeros_(self.linear.weight)
-        self.hidden: nn.Module | None = None
-        if hidden:
-            last = nn.Linear(hidden, 1, bias=False)
-            nn.init.zeros_(last.weight)
-            self.hidden = nn.Sequential(nn.Linear(features, hidden), nn.GELU(), last)
+        self.split = split
+        self._pooling = pooling
+        self._squared = squared
 
     def encode(self, chunks: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
         """Vectors of all texts of the chunks, in order, float, shape (texts, width).
@@ -57,30 +95,49 @@ class ClickNetwork(nn.Module):  # type: ignore[misc]
         trained layers, float, shape (texts, tokens, width); and the attention mask.
         """
         vectors = []
-        for first, mask in chunks:
-            states = self._last_states(first, mask)
-            shares = mask.unsqueeze(-1).to(states.dtype)
-            pooled = (states * shares).sum(1) / shares.sum(1).clamp(min=1.0)
+        for chunk in chunks:
+            states, mask = self._last_states(*chunk)
+            pooled = pool(states, mask, self._pooling)
             vectors.append(nn.functional.normalize(pooled.float(), dim=-1))
         return torch.cat(vectors)
 
-    def _last_states(self, first: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def _last_states(
+        self, first: torch.Tensor, mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         if self.split is None:
-            states: torch.Tensor = self.encoder(input_ids=first, attention_mask=mask)[0]
-            return states
-        entering = first if first.is_floating_point() else self.split.lower(first, mask)
-        return self.split.upper(entering, mask)
+            return self.encoder(input_ids=first, attention_mask=mask)[0], mask
+        if not first.is_floating_point():
+            first, mask = self.split.lower(first, mask)
+        return self.split.upper(first, mask), mask
+
+    def read(self, chunks: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+        """What has to be kept of each text, shape (texts, anything)."""
+        raise NotImplementedError
+
+    def terms(
+        self,
+        texts: torch.Tensor,
+        query: torch.Tensor,
+        shopper: torch.Tensor,
+        item: torch.Tensor,
+        asked: torch.Tensor,
+    ) -> torch.Tensor:
+        """What the texts say of each row, shape (rows, terms).
+
+        ``query``, ``shopper`` and ``item`` are places among ``texts``, shape (rows,); ``asked`` is
+        1 where there is a query.
+        """
+        raise NotImplementedError
+
+    def weigh(self, terms: torch.Tensor) -> torch.Tensor:
+        """Log-odds of the texts, shape (rows,)."""
+        raise NotImplementedError
 
     def score(
-        self, query: torch.Tensor, shopper: torch.Tensor, asked: torch.Tensor, numbers: torch.Tensor
+        self, terms: torch.Tensor, numbers: torch.Tensor, categories: torch.Tensor
     ) -> torch.Tensor:
-        """Log-odds from cosines, shape (rows,); ``asked`` is 1 where there is a query."""
-        scales = self.log_scales.exp()
-        logits = scales[0] * query * asked + scales[1] * shopper + self.bias
-        logits = logits + self.linear(numbers).squeeze(-1)
-        if self.hidden is not None:
-            logits = logits + self.hidden(numbers).squeeze(-1)
-        return logits
+        """Log-odds of a response, shape (rows,)."""
+        return self.weigh(terms) + self.bias + self.head(numbers, categories)
 
     def forward(
         self,
@@ -91,21 +148,26 @@ class ClickNetwork(nn.Module):  # type: ignore[misc]
         item: torch.Tensor,
         asked: torch.Tensor,
         numbers: torch.Tensor,
+        categories: torch.Tensor,
         targets: torch.Tensor,
         weights: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
-        """Weighted cross-entropy and log-odds of a batch.
+        """Weighted loss and log-odds of a batch.
 
-        ``query``, ``shopper`` and ``item`` are places among the texts of ``chunks``, shape (rows,).
         The loss is divided by rows, not by their weights: a batch of light rows stays light.
         """
-        vectors = self.encode(chunks)
-        items = vectors[item]
-        logits = self.score(
-            (vectors[query] * items).sum(-1), (vectors[shopper] * items).sum(-1), asked, numbers
-        )
-        losses = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        return {"loss": (losses * weights).mean(), "logits": logits}
+        terms = self.terms(self.read(chunks), query, shopper, item, asked)
+        logits = self.score(terms, numbers, categories)
+        if self._squared:
+            losses = (torch.sigmoid(logits) - targets).square()
+        else:
+            losses = nn.functional.binary_cross_entropy_with_logits(
+                logits, targets, reduction="none"
+            )
+        loss = (losses * weights).mean()
+        if self.training:
+            loss = loss + orthogonality(self.encoder)
+        return {"loss": loss, "logits": logits}
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Everything that is not the encoder."""
@@ -133,85 +195,121 @@ class ClickNetwork(nn.Module):  # type: ignore[misc]
         return keys
 
 
-def load_tokenizer(settings: ClickSettings) -> Any:
-    """The encoder's tokeniser."""
-    from transformers import AutoTokenizer
+class TwoTowers(ClickNetwork):
+    """Shopper and query on one side, the item on the other.
 
-    return AutoTokenizer.from_pretrained(encoder_folder(settings.encoder))
+    The texts say ``scale_q cos(query, item) + scale_s cos(shopper, item)``; the query term is 0
+    when browsing. The scales are exponentials, so they stay positive and the untrained network
+    ranks like the encoder's cosines.
+    """
+
+    def __init__(self, encoder: nn.Module, head: Head, **options: Any) -> None:
+        super().__init__(encoder, head, **options)
+        self.log_scales = nn.Parameter(torch.tensor([_QUERY_SCALE, _SHOPPER_SCALE]).log())
+
+    def read(self, chunks: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+        """The vector of each text, of length one."""
+        return self.encode(chunks)
+
+    def terms(
+        self,
+        texts: torch.Tensor,
+        query: torch.Tensor,
+        shopper: torch.Tensor,
+        item: torch.Tensor,
+        asked: torch.Tensor,
+    ) -> torch.Tensor:
+        """Cosines of query and item (0 when browsing) and of shopper and item."""
+        items = texts[item]
+        sides = [(texts[query] * items).sum(-1) * asked, (texts[shopper] * items).sum(-1)]
+        return torch.stack(sides, -1)
+
+    def weigh(self, terms: torch.Tensor) -> torch.Tensor:
+        """The scaled cosines."""
+        return terms @ self.log_scales.exp()
+
+
+class CrossEncoder(ClickNetwork):
+    """Query, shopper and item in one sequence, which the encoder reads whole.
+
+    The texts say a linear function of the sequence's vector. It starts at 0: before training, the
+    log-odds are those of the numbers, and ranking by text has to be learnt.
+    """
+
+    def __init__(self, encoder: nn.Module, head: Head, **options: Any) -> None:
+        super().__init__(encoder, head, **options)
+        self.match = nn.Linear(encoder.config.hidden_size, 1, bias=False)
+        nn.init.zeros_(self.match.weight)
+
+    def read(self, chunks: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+        """What each sequence says, log-odds."""
+        return self.match(self.encode(chunks))
+
+    def terms(
+        self,
+        texts: torch.Tensor,
+        query: torch.Tensor,
+        shopper: torch.Tensor,
+        item: torch.Tensor,
+        asked: torch.Tensor,
+    ) -> torch.Tensor:
+        """What each row's sequence says; the three places are the same one."""
+        del query, shopper, asked
+        return texts[item]
+
+    def weigh(self, terms: torch.Tensor) -> torch.Tensor:
+        """The sequence's log-odds as they are."""
+        return terms.squeeze(-1)
 
 
 def build_network(
-    settings: ClickSettings, features: int, *, trained: Path | None = None
+    settings: ClickSettings,
+    features: int,
+    *,
+    categories: Sequence[int] = (),
+    steps: int = 1,
+    trained: Path | None = None,
+    serving: nn.Module | None = None,
 ) -> ClickNetwork:
     """A fresh network, or with ``trained`` one whose encoder or adapter lies in that folder.
+
+    Parameters
+    ----------
+    settings:
+        Architecture, encoder and tuning.
+    features:
+        How many numbers describe a row.
+    categories:
+        How many values each categorical feature has, the unknown one included.
+    steps:
+        Planned training steps; AdaLoRA shares its ranks out over them.
+    trained:
+        Folder of a saved model.
+    serving:
+        An encoder made for serving, which is taken as it is.
 
     Raises
     ------
     EngineMissingError
         If the encoder cannot be loaded.
+    SettingError
+        If the encoder's architecture does not take the settings.
     """
-    from transformers import AutoConfig, AutoModel
-
-    folder = encoder_folder(settings.encoder)
-    if trained is not None and settings.tuning == "full":
-        folder = str(trained / "encoder")
-    try:
-        config = AutoConfig.from_pretrained(folder)
-        _set_dropout(config, settings.dropout if settings.tuning == "full" else 0.0)
-        with _quietly():
-            encoder = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        raise EngineMissingError(
-            f"The text encoder {settings.encoder!r} cannot be loaded: {error}",
-            hint="Give the name of the bundled encoder or a folder with a model.",
-        ) from error
-    split = LayerSplit(encoder, settings.trained_layers) if settings.trained_layers else None
-    if settings.tuning == "lora":
-        encoder = _adapted(encoder, settings, trained, split)
-    return ClickNetwork(encoder, features, settings.head_hidden, split)
-
-
-def _set_dropout(config: Any, rate: float) -> None:
-    """Set the dropout of hidden states, under whichever name an architecture has for it.
-
-    Dropout of attention would forbid the fast kernels, so it is off; adapters have their own.
-    """
-    for name, value in config.to_dict().items():
-        if ("dropout" in name or name.endswith("_pdrop")) and isinstance(value, float):
-            setattr(config, name, 0.0 if "att" in name else rate)
-
-
-def _adapted(
-    encoder: nn.Module, settings: ClickSettings, trained: Path | None, split: LayerSplit | None
-) -> nn.Module:
-    from peft import LoraConfig, PeftModel, get_peft_model
-
-    if trained is not None:
-        return PeftModel.from_pretrained(encoder, str(trained / "adapter"))
-    targets: Any = ["query", "value"] if settings.lora_targets == "attention" else "all-linear"
-    config = LoraConfig(
-        r=settings.lora_rank,
-        lora_alpha=settings.lora_alpha,
-        lora_dropout=settings.dropout,
-        target_modules=targets,
-        layers_to_transform=None if split is None else split.trained_numbers,
-        task_type="FEATURE_EXTRACTION",
+    pooling = pooling_of(settings)
+    split = None
+    if serving is not None:
+        encoder = serving
+    else:
+        whole = trained is not None and settings.tuning == "full"
+        encoder = load_backbone(settings, trained / "encoder" if whole and trained else None)
+        split = split_of(encoder, settings, pooling)
+        encoder = adapt(encoder, settings, split=split, steps=steps, trained=trained)
+    head = Head(features, settings.head_hidden, categories)
+    kind = TwoTowers if settings.architecture == "two_towers" else CrossEncoder
+    return kind(
+        encoder,
+        head,
+        pooling=pooling,
+        split=split,
+        squared=settings.loss == "mse",
     )
-    adapted = get_peft_model(encoder, config)
-    # What is saved names the encoder, not this machine's folder.
-    adapted.peft_config["default"].base_model_name_or_path = settings.encoder
-    return adapted
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the loading bars of transformers, which would cut through ours."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

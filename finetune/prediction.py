@@ -5,6 +5,8 @@ Imports torch; load it only where a model is trained or asked.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,61 +15,56 @@ import torch
 from footfall.finetune.batches import PairTable
 from footfall.finetune.network import ClickNetwork
 
-__all__ = ["cosines", "predict_log_odds", "weighted_log_loss"]
+__all__ = ["predict_log_odds", "text_terms", "weighted_log_loss"]
 
 Array = np.ndarray[Any, Any]
 
 _BLOCK_ROWS = 65_536
 
 
-def cosines(network: ClickNetwork, pairs: PairTable) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines of query and item (0 when browsing) and of shopper and item, shape (rows,) each."""
+def text_terms(network: ClickNetwork, pairs: PairTable) -> torch.Tensor:
+    """What the texts say of each row, shape (rows, terms); each distinct text is read once."""
     used = pairs.used_texts()
     parts, places = pairs.tokens.parts(used)
     device = network.bias.device
-    was_training = network.training
-    network.eval()
-    with torch.inference_mode():
+    with _at_rest(network):
         chunks = map(pairs.padded, parts)
-        vectors = torch.cat(
-            [network.encode([(first.to(device), mask.to(device))]) for first, mask in chunks]
+        texts = torch.cat(
+            [network.read([(first.to(device), mask.to(device))]) for first, mask in chunks]
         )
         row_of = np.zeros(len(pairs.tokens), np.int64)
         row_of[used] = places
-        result = [
-            _dot(vectors, row_of[side], row_of[pairs.item]) for side in (pairs.query, pairs.shopper)
-        ]
+        terms = []
+        for start in range(0, len(pairs), _BLOCK_ROWS):
+            block = slice(start, start + _BLOCK_ROWS)
+            sides = (row_of[side[block]] for side in (pairs.query, pairs.shopper, pairs.item))
+            query, shopper, item = (torch.from_numpy(side).to(device) for side in sides)
+            asked = torch.from_numpy(pairs.asked[block]).to(device)
+            terms.append(network.terms(texts, query, shopper, item, asked))
+        return torch.cat(terms)
+
+
+@contextmanager
+def _at_rest(network: ClickNetwork) -> Iterator[None]:
+    was_training = network.training
+    network.eval()
+    with torch.inference_mode():
+        yield
     network.train(was_training)
-    asked = torch.from_numpy(pairs.asked).to(device)
-    return result[0] * asked, result[1]
-
-
-def _dot(vectors: torch.Tensor, left: Array, right: Array) -> torch.Tensor:
-    parts = []
-    for start in range(0, len(left), _BLOCK_ROWS):
-        block = slice(start, start + _BLOCK_ROWS)
-        a = vectors[torch.from_numpy(left[block]).to(vectors.device)]
-        b = vectors[torch.from_numpy(right[block]).to(vectors.device)]
-        parts.append((a * b).sum(-1))
-    return torch.cat(parts)
 
 
 def predict_log_odds(network: ClickNetwork, pairs: PairTable) -> Array:
     """Log-odds of a response on the scale of the slates, float64, shape (rows,)."""
     if not len(pairs):
         return np.zeros(0)
-    query, shopper = cosines(network, pairs)
+    terms = text_terms(network, pairs)
     device = network.bias.device
-    was_training = network.training
-    network.eval()
-    with torch.inference_mode():
+    with _at_rest(network):
         logits = network.score(
-            query,
-            shopper,
-            torch.from_numpy(pairs.asked).to(device),
+            terms,
             torch.from_numpy(pairs.numbers).to(device),
+            torch.from_numpy(pairs.categories).to(device),
         )
-    network.train(was_training)
     values: Array = logits.double().cpu().numpy()
     return values
 

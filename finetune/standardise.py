@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,18 +27,18 @@ class Standardiser(BaseModel):
     spread: tuple[float, ...] = Field(description="Standard deviation of each; 1 where constant.")
 
     @classmethod
-    def fit(cls, examples: Examples) -> Standardiser:
-        """Mean and standard deviation over the rows.
+    def fit(cls, examples: Examples, names: Sequence[str] = FEATURE_NAMES) -> Standardiser:
+        """Mean and standard deviation of some numeric columns over the rows.
 
         Raises
         ------
         DataError
             If a value is not finite.
         """
-        values = _finite(examples)
+        values = _finite(examples, names)
         spread = values.std(0)
         return cls(
-            names=FEATURE_NAMES,
+            names=tuple(names),
             mean=tuple(map(float, values.mean(0))),
             spread=tuple(float(s) if s > 1e-9 else 1.0 for s in spread),
         )
@@ -50,18 +51,20 @@ class Standardiser(BaseModel):
         DataError
             If a value is not finite.
         """
-        scaled = (_finite(examples) - np.asarray(self.mean)) / np.asarray(self.spread)
+        scaled = (_finite(examples, self.names) - np.asarray(self.mean)) / np.asarray(self.spread)
         limited: np.ndarray[Any, Any] = np.clip(scaled, -_LIMIT, _LIMIT)
         return limited.astype(np.float32)
 
 
-def _finite(examples: Examples) -> np.ndarray[Any, Any]:
-    values = examples.features
+def _finite(examples: Examples, names: Sequence[str]) -> np.ndarray[Any, Any]:
+    values = np.zeros((len(examples), len(names)))
+    for place, name in enumerate(names):
+        values[:, place] = examples.column(name)
     bad = ~np.isfinite(values)
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise DataError(
             f"Example {examples.column('example_id')[row]!r}: the feature "
-            f"{FEATURE_NAMES[column]} is not a finite number."
+            f"{names[column]} is not a finite number."
         )
     return values

@@ -13,19 +13,25 @@ import torch
 
 from footfall.finetune.batches import PairTable
 from footfall.finetune.click_settings import ClickSettings
-from footfall.finetune.network import ClickNetwork
-from footfall.finetune.prediction import cosines
+from footfall.finetune.network import ClickNetwork, TwoTowers
+from footfall.finetune.prediction import text_terms
 
 __all__ = ["warm_start"]
 
 Array = np.ndarray[Any, Any]
 
+_BY_ROW = (
+    *("query", "shopper", "item", "slate", "asked"),
+    *("numbers", "categories", "targets", "weights"),
+)
 #: Smallest scale of a cosine after the fit; positive, so that nearer texts never score lower.
 _SMALLEST_SCALE = 0.5
 
 
 def warm_start(network: ClickNetwork, pairs: PairTable, settings: ClickSettings) -> None:
     """Fit the head by logistic regression on the untrained encoder's cosines and the numbers.
+
+    A cross-encoder has no cosines: its texts say nothing at the start.
 
     Without rows to fit on, or with one label among them, the ranking stays zero-shot and only the
     bias is set, to the response rate.
@@ -36,17 +42,23 @@ def warm_start(network: ClickNetwork, pairs: PairTable, settings: ClickSettings)
     if not settings.warm_start_rows:
         return
     sample = _sample(pairs, settings.warm_start_rows, settings.seed)
-    if len(np.unique(sample.targets)) < 2:
+    if len(np.unique(sample.targets)) < 2 or not (
+        sample.numbers.shape[1] or isinstance(network, TwoTowers)
+    ):
         return
-    query, shopper = cosines(network, sample)
-    columns = np.column_stack([query.cpu().numpy(), shopper.cpu().numpy(), sample.numbers])
-    slopes, bias = _fit(columns.astype(np.float64), sample.targets, sample.weights)
+    terms = np.zeros((len(sample), 0))
+    if isinstance(network, TwoTowers):
+        terms = text_terms(network, sample).cpu().numpy()
+    columns = np.column_stack([terms, sample.numbers]).astype(np.float64)
+    slopes, bias = _fit(columns, sample.targets, sample.weights)
+    count = terms.shape[1]
     with torch.no_grad():
-        scales = np.maximum(slopes[:2], _SMALLEST_SCALE)
-        network.log_scales.copy_(torch.from_numpy(np.log(scales)))
-        network.linear.weight.copy_(torch.from_numpy(slopes[None, 2:]))
-        # Where a scale was raised to the smallest one, the mean score stays where it was.
-        bias -= float(((scales - slopes[:2]) * columns[:, :2].mean(0)).sum())
+        if isinstance(network, TwoTowers):
+            scales = np.maximum(slopes[:count], _SMALLEST_SCALE)
+            network.log_scales.copy_(torch.from_numpy(np.log(scales)))
+            # Where a scale was raised to the smallest one, the mean score stays where it was.
+            bias -= float(((scales - slopes[:count]) * columns[:, :count].mean(0)).sum())
+        network.head.linear.weight.copy_(torch.from_numpy(slopes[None, count:]))
         network.bias.fill_(bias)
 
 
@@ -69,10 +81,5 @@ def _sample(pairs: PairTable, count: int, seed: int) -> PairTable:
     rows = np.argsort(turns[pairs.slate], kind="stable")[:count]
     return replace(
         pairs,
-        **{
-            name: getattr(pairs, name)[rows]
-            for name in ("query", "shopper", "item", "slate", "asked", "numbers")
-        },
-        targets=pairs.targets[rows],
-        weights=pairs.weights[rows],
+        **{name: getattr(pairs, name)[rows] for name in _BY_ROW},
     )

@@ -1,35 +1,70 @@
-"""Trains the classifier's network with the transformers Trainer.
+"""Trains a network with the transformers Trainer.
 
 Imports torch and transformers; load it only where a model is trained.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import nn
+from torch.utils.data import Sampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer_callback import TrainerCallback
 
 from footfall.errors import TrainingError
-from footfall.finetune.batches import PairTable, RowNumbers, SlateSampler, collate
-from footfall.finetune.click_settings import ClickSettings
-from footfall.finetune.network import ClickNetwork
-from footfall.finetune.prediction import predict_log_odds, weighted_log_loss
-from footfall.finetune.start import warm_start
+from footfall.finetune.adaptive_ranks import RankSharing
+from footfall.finetune.batches import RowNumbers
+from footfall.finetune.checkpoints import mark_complete, newest_checkpoint, step_of
+from footfall.finetune.processes import is_main_process, process_count, wait_for_all
+from footfall.finetune.tracking import tracked
+from footfall.finetune.training_settings import TrainingSettings
 from footfall.progress import ProgressTask, track
 
-__all__ = ["ClickTrainer", "TrainingFigures", "newest_checkpoint", "train_network"]
+__all__ = ["NetworkTrainer", "TrainingFigures", "TrainingTask", "train_network"]
 
-_COMPLETE = "complete.json"
+
+class Trainable(Protocol):
+    """What a network needs beside being a module."""
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Everything that is not the encoder."""
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """What is trained of the encoder."""
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """What is learnt.
+
+    Parameters
+    ----------
+    rows:
+        Number of training rows.
+    collate:
+        Row numbers to the keyword arguments of the network, which gives a loss.
+    sampler:
+        A fresh sampler of row numbers, the same in every process.
+    start:
+        Puts the network where training starts.
+    validation_loss:
+        Mean loss in nats on validation rows; none without such rows.
+    """
+
+    rows: int
+    collate: Callable[[Sequence[int]], dict[str, Any]]
+    sampler: Callable[[], Sampler]
+    start: Callable[[], None]
+    validation_loss: Callable[[], float] | None
 
 
 @dataclass(frozen=True)
@@ -37,14 +72,17 @@ class TrainingFigures:
     """What a training run did.
 
     Log losses are weighted means in nats on the validation rows, null without them.
-    ``seconds`` and ``pairs_per_second`` are of this process only, evaluation included.
+    ``seconds`` and ``pairs_per_second`` are of this run of the program only, evaluation included;
+    pairs are those of all ``processes``. ``peak_gpu_memory`` is in GiB, null without a GPU.
     """
 
     steps: int
     planned_steps: int
     resumed_at_step: int
+    processes: int
     seconds: float
     pairs_per_second: float
+    peak_gpu_memory: float | None
     start_log_loss: float | None
     best_log_loss: float | None
     kept: str
@@ -54,37 +92,41 @@ class TrainingFigures:
         return asdict(self)
 
 
-class ClickTrainer(Trainer):  # type: ignore[misc]
-    """A Trainer whose slates stay together and whose head learns faster than the encoder."""
+class NetworkTrainer(Trainer):  # type: ignore[misc]
+    """A Trainer that takes rows as the task orders them; its head learns faster than the encoder.
+
+    Parameters
+    ----------
+    network, arguments, settings, task, callbacks:
+        What is trained, how, on what, watched by whom.
+    """
 
     def __init__(
         self,
-        network: ClickNetwork,
+        network: nn.Module,
         arguments: TrainingArguments,
         *,
-        settings: ClickSettings,
-        pairs: PairTable,
-        validation: PairTable | None,
+        settings: TrainingSettings,
+        task: TrainingTask,
         callbacks: list[TrainerCallback],
     ) -> None:
         self.optimizer: Any = None
         self.control: Any = None
         self._settings = settings
-        self._pairs = pairs
-        self._validation = validation
+        self._task = task
         super().__init__(
             model=network,
             args=arguments,
-            data_collator=partial(collate, pairs),
-            train_dataset=RowNumbers(len(pairs)),
-            eval_dataset=None if validation is None else RowNumbers(len(validation)),
+            data_collator=task.collate,
+            train_dataset=RowNumbers(task.rows),
+            eval_dataset=None if task.validation_loss is None else RowNumbers(1),
             callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> SlateSampler:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler:
         del train_dataset
-        return SlateSampler(self._pairs.slate, self._settings.seed)
+        return self._task.sampler()
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW or SGD with one learning rate for the encoder and one for the head."""
@@ -115,11 +157,10 @@ class ClickTrainer(Trainer):  # type: ignore[misc]
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Log loss on the validation rows, each distinct text encoded once."""
+        """Loss on the validation rows."""
         del eval_dataset, ignore_keys
-        assert self._validation is not None
-        loss = validation_loss(self.model, self._validation)
-        metrics = {f"{metric_key_prefix}_loss": loss}
+        assert self._task.validation_loss is not None
+        metrics = {f"{metric_key_prefix}_loss": self._task.validation_loss()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
@@ -130,35 +171,36 @@ class ClickTrainer(Trainer):  # type: ignore[misc]
 class _Watch(TrainerCallback):  # type: ignore[misc]
     """Moves the progress bar, and marks a checkpoint once all of it is written."""
 
-    def __init__(self, task: ProgressTask, fingerprint: str) -> None:
-        self._task = task
+    def __init__(self, bar: ProgressTask, fingerprint: str) -> None:
+        self._bar = bar
         self._fingerprint = fingerprint
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         del args, control
-        self._task.advance(state.global_step)
+        self._bar.advance(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         del args, state, control
-        self._task.advance()
+        self._bar.advance()
 
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any
     ) -> None:
         del args, state, control
-        self._task.describe(f"Training (validation log loss {metrics['eval_loss']:.4f})")
+        self._bar.describe(f"Training (validation log loss {metrics['eval_loss']:.4f})")
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         del control
-        marker = Path(args.output_dir) / f"checkpoint-{state.global_step}" / _COMPLETE
-        marker.write_text(json.dumps({"fingerprint": self._fingerprint}), encoding="utf-8")
+        if state.is_world_process_zero:
+            mark_complete(
+                Path(args.output_dir) / f"checkpoint-{state.global_step}", self._fingerprint
+            )
 
 
 def train_network(
-    network: ClickNetwork,
-    settings: ClickSettings,
-    pairs: PairTable,
-    validation: PairTable | None,
+    network: nn.Module,
+    settings: TrainingSettings,
+    task: TrainingTask,
     *,
     folder: Path,
     fingerprint: str,
@@ -167,7 +209,8 @@ def train_network(
     """Train in place; the network ends with the weights that did best on validation.
 
     Without validation rows it ends with the last weights. If no evaluation during training was
-    better than the start, the start is restored.
+    better than the start, the start is restored. Where several processes call this together, each
+    takes its own batches, and all end with the same weights.
 
     Parameters
     ----------
@@ -184,140 +227,110 @@ def train_network(
         If the checkpoints are of other data or settings, memory or disk run out, or the weights
         become infinite.
     """
-    checkpoint = newest_checkpoint(folder, fingerprint) if resume else None
-    if not resume:
-        shutil.rmtree(folder, ignore_errors=True)
-    # Validation first: where memory does not hold all, it keeps what comes last.
-    for part in (validation, pairs):
-        if part is not None and part.states is not None:
-            part.states.prepare(part.used_texts())
-    warm_start(network, pairs, settings)
-    start_loss = None if validation is None else validation_loss(network, validation)
+    checkpoint = _first_checkpoint(folder, fingerprint, resume, settings.device)
+    task.start()
+    start_loss = None if task.validation_loss is None else task.validation_loss()
     start_state = {name: value.clone() for name, value in network.state_dict().items()}
-    planned = _planned_steps(settings, len(pairs))
+    planned = planned_steps(settings, task.rows)
+    on_gpu = settings.device == "auto" and torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
     begun = time.perf_counter()
-    with track("Training", planned) as task:
-        trainer = _trainer(
-            network,
-            settings,
-            pairs,
-            validation,
-            folder=folder,
-            planned=planned,
-            watch=_Watch(task, fingerprint),
-        )
+    with (
+        track("Training", planned, shown=is_main_process(settings.device)) as bar,
+        tracked(settings, folder),
+    ):
+        callbacks = [_Watch(bar, fingerprint)]
+        if settings.tuning == "adalora":
+            # Before the watch, so that a checkpoint marked as complete holds the ranks too.
+            callbacks.insert(0, RankSharing(network.encoder, checkpoint))
+        arguments = _arguments(settings, task, folder, planned, on_gpu)
+        trainer = _trainer(network, arguments, settings, task, callbacks)
         _run(trainer, checkpoint)
     seconds = time.perf_counter() - begun
     best, kept = _keep_best(network, trainer, start_loss, start_state)
     _check_finite(network)
-    done = _step_of(checkpoint)
-    rows = (trainer.state.global_step - done) * settings.batch_size
+    done = step_of(checkpoint)
+    processes = process_count(settings.device)
+    rows = (trainer.state.global_step - done) * settings.batch_size * processes
     return TrainingFigures(
         steps=trainer.state.global_step,
         planned_steps=planned,
         resumed_at_step=done,
+        processes=processes,
         seconds=round(seconds, 3),
         pairs_per_second=round(rows / seconds, 1) if seconds > 0 else 0.0,
+        peak_gpu_memory=round(torch.cuda.max_memory_allocated() / 2**30, 3) if on_gpu else None,
         start_log_loss=start_loss,
         best_log_loss=best,
         kept=kept,
     )
 
 
-def validation_loss(network: ClickNetwork, validation: PairTable) -> float:
-    """Weighted log loss in nats."""
-    return weighted_log_loss(
-        predict_log_odds(network, validation), validation.targets, validation.weights
-    )
+def _first_checkpoint(folder: Path, fingerprint: str, resume: bool, device: str) -> Path | None:
+    if is_main_process(device):
+        if resume:
+            newest_checkpoint(folder, fingerprint)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    wait_for_all(device)
+    return newest_checkpoint(folder, fingerprint) if resume else None
 
 
-def newest_checkpoint(folder: Path, fingerprint: str) -> Path | None:
-    """The newest complete checkpoint; half-written ones are deleted.
-
-    Raises
-    ------
-    TrainingError
-        If it belongs to other data or settings.
-    """
-    found = sorted(folder.glob("checkpoint-*"), key=_step_of, reverse=True)
-    newest = None
-    for path in found:
-        marker = path / _COMPLETE
-        if not marker.is_file():
-            shutil.rmtree(path, ignore_errors=True)
-            continue
-        newest = newest or path
-    if newest is None:
-        return None
-    if json.loads((newest / _COMPLETE).read_text(encoding="utf-8"))["fingerprint"] != fingerprint:
-        raise TrainingError(
-            f"{newest}: the checkpoint belongs to other settings or data.",
-            hint="Train without resume, or choose another folder.",
-        )
-    return newest
-
-
-def _step_of(path: Path | None) -> int:
-    return 0 if path is None else int(path.name.rpartition("-")[2])
-
-
-def _planned_steps(settings: ClickSettings, rows: int) -> int:
-    steps = max(1, math.ceil(math.ceil(rows / settings.batch_size) * settings.epochs))
+def planned_steps(settings: TrainingSettings, rows: int) -> int:
+    """Training steps over all epochs; a step takes a batch of every process."""
+    batch = settings.batch_size * process_count(settings.device)
+    steps = max(1, math.ceil(math.ceil(rows / batch) * settings.epochs))
     return min(steps, settings.max_steps) if settings.max_steps else steps
 
 
-def _trainer(
-    network: ClickNetwork,
-    settings: ClickSettings,
-    pairs: PairTable,
-    validation: PairTable | None,
-    *,
-    folder: Path,
-    planned: int,
-    watch: TrainerCallback,
-) -> ClickTrainer:
+def _arguments(
+    settings: TrainingSettings, task: TrainingTask, folder: Path, planned: int, on_gpu: bool
+) -> TrainingArguments:
     interval = max(1, planned // settings.evaluations)
-    on_gpu = settings.device == "auto" and torch.cuda.is_available()
     schedule = {"constant": "constant_with_warmup"}.get(settings.schedule, settings.schedule)
-    callbacks: list[TrainerCallback] = [watch]
-    if validation is not None:
-        callbacks.append(EarlyStoppingCallback(settings.patience))
-    arguments = TrainingArguments(
+    validated = task.validation_loss is not None
+    return TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=settings.batch_size,
         max_steps=planned,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=schedule,
         warmup_steps=math.ceil(settings.warmup_share * planned),
-        eval_strategy="no" if validation is None else "steps",
+        eval_strategy="steps" if validated else "no",
         eval_steps=interval,
         save_strategy="steps",
         save_steps=interval,
         save_total_limit=2,
-        load_best_model_at_end=validation is not None,
-        metric_for_best_model=None if validation is None else "eval_loss",
-        greater_is_better=None if validation is None else False,
-        restore_callback_states_from_checkpoint=validation is not None,
+        load_best_model_at_end=validated,
+        metric_for_best_model="eval_loss" if validated else None,
+        greater_is_better=False if validated else None,
+        restore_callback_states_from_checkpoint=validated,
         logging_steps=interval,
         logging_nan_inf_filter=False,
         report_to=settings.report_to,
+        run_name=folder.name.removesuffix(".checkpoints"),
         disable_tqdm=True,
         remove_unused_columns=False,
         use_cpu=not on_gpu,
         dataloader_pin_memory=on_gpu,
         seed=settings.seed,
     )
-    return ClickTrainer(
-        network,
-        arguments,
-        settings=settings,
-        pairs=pairs,
-        validation=validation,
-        callbacks=callbacks,
-    )
 
 
-def _run(trainer: ClickTrainer, checkpoint: Path | None) -> None:
+def _trainer(
+    network: nn.Module,
+    arguments: TrainingArguments,
+    settings: TrainingSettings,
+    task: TrainingTask,
+    callbacks: list[TrainerCallback],
+) -> NetworkTrainer:
+    if task.validation_loss is not None:
+        callbacks = [*callbacks, EarlyStoppingCallback(settings.patience)]
+    return NetworkTrainer(network, arguments, settings=settings, task=task, callbacks=callbacks)
+
+
+def _run(trainer: NetworkTrainer, checkpoint: Path | None) -> None:
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except torch.OutOfMemoryError as error:
@@ -332,8 +345,8 @@ def _run(trainer: ClickTrainer, checkpoint: Path | None) -> None:
 
 
 def _keep_best(
-    network: ClickNetwork,
-    trainer: ClickTrainer,
+    network: nn.Module,
+    trainer: NetworkTrainer,
     start_loss: float | None,
     start_state: dict[str, torch.Tensor],
 ) -> tuple[float | None, str]:
@@ -348,6 +361,6 @@ def _keep_best(
     return float(start_loss), "start"
 
 
-def _check_finite(network: ClickNetwork) -> None:
+def _check_finite(network: nn.Module) -> None:
     if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
         raise TrainingError("Training made weights infinite.", hint="Lower learning_rate.")

@@ -53,8 +53,13 @@ class _Task:
 
 
 @contextmanager
-def track(description: str, total: float | None = None) -> Iterator[ProgressTask]:
-    """Show a progress bar while the block runs; a spinner where ``total`` is unknown."""
+def track(
+    description: str, total: float | None = None, *, shown: bool = True
+) -> Iterator[ProgressTask]:
+    """Show a progress bar while the block runs; a spinner where ``total`` is unknown.
+
+    Where several processes do the same work, all but one leave it away (``shown=False``).
+    """
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -63,5 +68,7 @@ def track(description: str, total: float | None = None) -> Iterator[ProgressTask
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
+    with Progress(
+        *columns, console=console, transient=not console.is_terminal, disable=not shown
+    ) as progress:
         yield _Task(progress, description, total)

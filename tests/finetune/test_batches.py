@@ -18,6 +18,7 @@ class Letters:
     """A tokeniser whose tokens are code points, between 1 and 2."""
 
     pad_token_id = 0
+    eos_token_id = 2
 
     def __call__(self, texts, *, truncation, max_length):
         return {"input_ids": [[1, *map(ord, text[: max_length - 2]), 2] for text in texts]}

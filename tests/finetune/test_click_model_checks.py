@@ -15,7 +15,7 @@ from footfall.errors import (
     NoResponseError,
     TrainingError,
 )
-from footfall.finetune import ClickModel, ClickSettings, click_model
+from footfall.finetune import ClickModel, ClickSettings, click_model, model_files
 
 BOTH = [{"label": True}, {"label": False}]
 
@@ -27,7 +27,7 @@ def no_models(monkeypatch):
     def fail():
         raise AssertionError("the packages were looked for first")
 
-    monkeypatch.setattr(click_model, "_check_parts", fail)
+    monkeypatch.setattr(click_model, "check_parts", fail)
 
 
 def test_bad_rows_are_found_before_models_are_loaded(no_models):
@@ -47,7 +47,7 @@ def test_bad_rows_are_found_before_models_are_loaded(no_models):
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr(click_model, "find_spec", lambda name: None if name == "peft" else True)
+    monkeypatch.setattr(model_files, "find_spec", lambda name: None if name == "peft" else True)
     with pytest.raises(MissingPartError, match=r"peft.*pip install"):
         ClickModel().fit(build(BOTH))
 
@@ -65,7 +65,17 @@ def test_loading_what_is_no_model(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"tuning": "ia3"}, {"learning_rate": 0}, {"rank": 4}, {"dropout": 1.0}]
+    "wrong",
+    [
+        {"tuning": "ia4"},
+        {"learning_rate": 0},
+        {"rank": 4},
+        {"dropout": 1.0},
+        {"features": ["colour"]},
+        {"features": ["price_log", "price_log"]},
+        {"tuning": "prefix", "trained_layers": 1},
+        {"tuning": "none", "trained_layers": 1},
+    ],
 )
 def test_wrong_settings(wrong):
     with pytest.raises(ValidationError):

@@ -178,7 +178,7 @@ def test_full_tuning_with_a_hidden_layer_saves_and_loads(text_decides, tmp_path)
 
 
 def test_half_written_checkpoints_are_thrown_away(tmp_path):
-    from footfall.finetune.training import newest_checkpoint
+    from footfall.finetune.checkpoints import newest_checkpoint
 
     assert newest_checkpoint(tmp_path, "x") is None
     for step, whole in ((2, True), (10, True), (11, False)):

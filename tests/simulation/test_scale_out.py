@@ -136,7 +136,7 @@ def test_an_interrupt_ends_the_workers_and_the_same_run_goes_on(
 ):
     run_id, rows = undisturbed(make_log(tmp_path / "here.duckdb"), people)
     path = make_log(tmp_path / "spread.duckdb")
-    _, go = run(path, people, trap=lambda search: Trap(search, folder, Interrupt(), at=15))
+    _, go = run(path, people, trap=lambda search: Trap(search, folder, Interrupt(), at=8))
     assert go().state == "interrupted"
     assert all_gone(folder)
     assert 0 < len(synthetic_rows(path, run_id)["sessions"]) < 40

@@ -1,0 +1,38 @@
+"""Several processes that train one model, as `accelerate launch` or `torchrun` start them.
+
+Imports accelerate; load it only where a model is trained.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["is_main_process", "local_device", "process_count", "wait_for_all"]
+
+
+def _state(device: str) -> Any:
+    import torch
+    from accelerate import PartialState
+
+    # The first caller in a process decides the device; without launcher variables this is cheap.
+    return PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
+
+
+def is_main_process(device: str) -> bool:
+    """Whether this process writes files and shows progress; true where there is only one."""
+    return bool(_state(device).is_main_process)
+
+
+def process_count(device: str) -> int:
+    """Processes that train together."""
+    return int(_state(device).num_processes)
+
+
+def wait_for_all(device: str) -> None:
+    """Go on when all processes have come here."""
+    _state(device).wait_for_everyone()
+
+
+def local_device(device: str) -> Any:
+    """Where this process computes: its GPU, or the processor."""
+    return _state(device).device
