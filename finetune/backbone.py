@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from footfall.errors import EngineMissingError
-from footfall.models import encoder_folder
+from footfall.models import BUNDLED_LANGUAGE_MODEL, encoder_folder
+from footfall.simulator.engines.bundled import prepare_model
 
 if TYPE_CHECKING:
     from footfall.finetune.training_settings import TrainingSettings
@@ -43,7 +44,7 @@ def load_tokenizer(encoder: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(encoder_folder(encoder))
+        return AutoTokenizer.from_pretrained(_folder_of(encoder))
     except (OSError, ValueError) as error:
         raise _missing(encoder, error) from error
 
@@ -58,7 +59,7 @@ def load_backbone(settings: TrainingSettings, folder: str | Path | None = None) 
     """
     from transformers import AutoConfig, AutoModel
 
-    source = str(folder or encoder_folder(settings.encoder))
+    source = str(folder or _folder_of(settings.encoder))
     try:
         config = AutoConfig.from_pretrained(source)
         _set_dropout(config, settings.dropout if settings.tuning == "full" else 0.0)
@@ -72,6 +73,13 @@ def load_backbone(settings: TrainingSettings, folder: str | Path | None = None) 
         # Vectors are pooled here, so the model's own pooling layer would get no gradients.
         encoder.pooler.requires_grad_(False)
     return encoder
+
+
+def _folder_of(encoder: str) -> str:
+    """Folder of a bundled text encoder or language model, or the name as it is."""
+    if encoder.lower() == BUNDLED_LANGUAGE_MODEL:
+        return prepare_model(encoder)
+    return encoder_folder(encoder)
 
 
 def _missing(encoder: str, error: Exception) -> EngineMissingError:
@@ -98,7 +106,7 @@ def pooling_of(settings: TrainingSettings) -> Pooling:
     """
     if settings.pooling != "auto":
         return settings.pooling
-    file = Path(encoder_folder(settings.encoder)) / "1_Pooling" / "config.json"
+    file = Path(_folder_of(settings.encoder)) / "1_Pooling" / "config.json"
     if file.is_file():
         found = json.loads(file.read_text(encoding="utf-8"))
         for key, pooling in _POOLING_KEYS.items():

@@ -22,8 +22,10 @@ __all__ = ["LayerSplit", "Split", "StandingEncoder", "split_of"]
 Array = np.ndarray[Any, Any]
 Chunk = tuple[torch.Tensor, torch.Tensor]
 
-#: Where encoders without a last norm keep their layers, by the model type of transformers.
-_LAYERS = {
+#: Where text models keep their layers, by the model type of transformers. The first kind reads a
+#: text in both directions and has no norm after the last layer; the second reads it from its
+#: beginning, turns places into rotations and ends in a norm.
+_BERT_LIKE = {
     "bert": "encoder.layer",
     "camembert": "encoder.layer",
     "distilbert": "transformer.layer",
@@ -31,6 +33,8 @@ _LAYERS = {
     "roberta": "encoder.layer",
     "xlm-roberta": "encoder.layer",
 }
+_LLAMA_LIKE = {"llama": "layers", "mistral": "layers", "qwen2": "layers", "qwen3": "layers"}
+_LAYERS = _BERT_LIKE | _LLAMA_LIKE
 
 
 class Split(Protocol):
@@ -68,7 +72,8 @@ class LayerSplit:
     Parameters
     ----------
     encoder:
-        A BERT-like encoder of transformers, with or without adapters inside its upper layers.
+        A BERT-like encoder or Llama-like decoder of transformers, with or without adapters inside
+        its upper layers.
     trained:
         How many of its last layers are trained.
 
@@ -80,7 +85,8 @@ class LayerSplit:
 
     def __init__(self, encoder: nn.Module, trained: int) -> None:
         kind = encoder.config.model_type
-        if kind not in _LAYERS or getattr(encoder.config, "is_decoder", False):
+        unlike = kind in _BERT_LIKE and getattr(encoder.config, "is_decoder", False)
+        if kind not in _LAYERS or unlike or _mixed_attention(encoder):
             raise SettingError(
                 f"trained_layers: the layers of a {kind!r} model cannot be run apart.",
                 hint=f"Use trained_layers = 0, or one of {', '.join(sorted(_LAYERS))}.",
@@ -97,7 +103,9 @@ class LayerSplit:
         self._trained_names = tuple(
             f"{_LAYERS[kind]}.{n}." for n in range(self._first, len(layers))
         )
-        for module in (encoder.embeddings, *layers[: self._first]):
+        self._rotates = kind in _LLAMA_LIKE
+        self._embeddings = encoder.embed_tokens if self._rotates else encoder.embeddings
+        for module in (self._embeddings, *layers[: self._first]):
             module.requires_grad_(False)
             for part in module.modules():
                 if isinstance(part, nn.Dropout):
@@ -129,24 +137,50 @@ class LayerSplit:
     def lower(self, ids: torch.Tensor, mask: torch.Tensor) -> Chunk:
         """Hidden states that enter the trained layers, shape (texts, tokens, width), and mask."""
         with torch.no_grad():
-            states = self._encoder.embeddings(input_ids=ids)
+            states = self._embeddings(ids)
             if hasattr(self._encoder, "embeddings_project"):
                 states = self._encoder.embeddings_project(states)
             return self._run(self._layers[: self._first], states, mask), mask
 
     def upper(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """The encoder's last hidden states from what :meth:`lower` gave, of the same shape."""
-        return self._run(self._layers[self._first :], states, mask)
+        states = self._run(self._layers[self._first :], states, mask)
+        return self._encoder.norm(states) if self._rotates else states
 
     def _run(self, layers: Any, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        from transformers.masking_utils import create_bidirectional_mask
+        from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
 
-        seen = create_bidirectional_mask(
-            config=self._encoder.config, inputs_embeds=states, attention_mask=mask
-        )
+        given = {
+            "config": self._encoder.config,
+            "inputs_embeds": states,
+            "attention_mask": mask,
+        }
+        if not self._rotates:
+            seen = create_bidirectional_mask(**given)
+            for layer in layers:
+                states = layer(states, seen)
+            return states
+        places = torch.arange(states.shape[1], device=states.device).unsqueeze(0)
+        seen = create_causal_mask(**given, past_key_values=None, position_ids=places)
+        rotations = self._encoder.rotary_emb(states, position_ids=places)
         for layer in layers:
-            states = layer(states, seen)
+            states = layer(
+                states,
+                attention_mask=seen,
+                position_embeddings=rotations,
+                position_ids=places,
+                use_cache=False,
+            )
         return states
+
+
+def _mixed_attention(encoder: nn.Module) -> bool:
+    """Whether some layers see only what is near: they would need a mask of their own."""
+    kinds = set(getattr(encoder.config, "layer_types", None) or ())
+    return bool(kinds - {"full_attention"}) or (
+        getattr(encoder.config, "sliding_window", None) is not None
+        and getattr(encoder.config, "use_sliding_window", True)
+    )
 
 
 class StandingEncoder:

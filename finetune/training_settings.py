@@ -16,7 +16,12 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    encoder: str = Field(MINILM, min_length=1, description="Text encoder: bundled name or folder.")
+    encoder: str = Field(
+        MINILM,
+        min_length=1,
+        description="Text model: all-minilm-l6-v2 (English) or smollm2-135m-instruct (any script, "
+        "slower), which are bundled, or a folder.",
+    )
     pooling: Literal["auto", "mean", "last", "first"] = Field(
         "auto",
         description="How a text's hidden states become one vector; auto is what the encoder's "
@@ -39,8 +44,8 @@ class TrainingSettings(BaseModel):
     trained_layers: int = Field(
         0,
         ge=0,
-        description="Only so many of the encoder's last layers are trained, and what enters them "
-        "is computed once for every text: faster, less room to learn. 0 trains all layers.",
+        description="Only so many of the text model's last layers are trained, and what enters "
+        "them is computed once for every text: faster, less room to learn. 0 trains all layers.",
     )
     state_memory: float = Field(
         4.0,

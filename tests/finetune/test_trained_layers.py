@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -41,7 +43,7 @@ def chunk(seed=0):
     return ids * mask, mask
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "electra", "distilbert"])
+@pytest.mark.parametrize("kind", ["bert", "roberta", "electra", "distilbert", "llama", "qwen2"])
 @pytest.mark.parametrize("trained", [1, 2, 3])
 def test_two_halves_are_the_whole(tmp_path, kind, trained):
     settings = BRIEF.model_copy(
@@ -61,8 +63,11 @@ def test_two_halves_are_the_whole(tmp_path, kind, trained):
     kept = mask.bool()
     assert torch.allclose(network.split.upper(entering, mask)[kept], whole[kept], atol=1e-5)
     assert not torch.allclose(entering[kept], whole[kept], atol=1e-2)
-    adapted = {name.split("layer.")[1][0] for name, p in network.named_parameters()
-               if p.requires_grad and name.startswith("encoder.")}  # fmt: skip
+    adapted = {
+        re.search(r"layers?\.(\d)", name)[1]
+        for name, value in network.named_parameters()
+        if value.requires_grad and name.startswith("encoder.")
+    }
     assert adapted == {str(n) for n in range(3 - trained, 3)}
 
 
