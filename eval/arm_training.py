@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -127,24 +127,25 @@ class ArmTrainer:
 class ValidationObjective:
     """What a weight of added rows is chosen by, on real validation rows; lower is better.
 
-    Log loss in nats: of all rows, or (``cold``) of the rows of cold items, where the warm rows lose
-    no more than ``harm`` against the real arm. Where validation has fewer than ``fewest`` cold
-    responses, all rows count.
+    Log loss in nats: of all rows, or (``cold``) of the rows of cold items or users, where the warm
+    rows lose no more than ``harm`` against the real arm. Where validation has fewer than
+    ``fewest`` cold responses, all rows count.
     """
 
     cold: bool = False
     harm: float = 0.002
     fewest: int = 20
+    of: Literal["items", "users"] = "items"
 
     def uses_cold(self, validation: pa.Table) -> bool:
         """Whether the cold rows are many enough to choose by."""
-        cold = validation["item_cold"].to_numpy()
+        cold = self._cold(validation)
         labels = validation["label"].to_numpy()
         return bool(self.cold and int((labels & cold).sum()) >= self.fewest)
 
     def score(self, validation: pa.Table, reference: pa.Table) -> float:
         """Score of one model's validation table beside that of the real arm of the same seed."""
-        cold = validation["item_cold"].to_numpy()
+        cold = self._cold(validation)
         if not self.uses_cold(validation):
             return _log_loss(validation, np.ones(len(cold), bool))
         excess = _log_loss(validation, ~cold) - _log_loss(reference, ~cold)
@@ -152,6 +153,10 @@ class ValidationObjective:
             # Harm to what works already is worth nothing elsewhere.
             return _log_loss(reference, cold) + excess
         return _log_loss(validation, cold)
+
+    def _cold(self, validation: pa.Table) -> np.ndarray[Any, Any]:
+        column = "item_cold" if self.of == "items" else "user_cold"
+        return np.asarray(validation[column].to_numpy(), bool)
 
 
 def _log_loss(table: pa.Table, rows: np.ndarray[Any, Any]) -> float:

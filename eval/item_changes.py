@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from footfall.finetune.example_table import Examples
     from footfall.simulator.log import Log
 
-__all__ = ["item_changes"]
+__all__ = ["item_changes", "probe_scores"]
 
 #: Words and neighbours that are told of each item.
 _TOLD: Final = 5
@@ -49,18 +49,19 @@ LEFT JOIN words w USING (item_id) LEFT JOIN near n USING (item_id)
 ORDER BY a.item_id
 """
 
+_RANKED = """
+SELECT *, rank() OVER (PARTITION BY search_id ORDER BY before DESC) AS rank_before,
+       rank() OVER (PARTITION BY search_id ORDER BY after DESC) AS rank_after
+FROM probed
+"""
+
 _SCORED = """
-WITH ranked AS (
-    SELECT *, rank() OVER (PARTITION BY search_id ORDER BY before DESC) AS rank_before,
-           rank() OVER (PARTITION BY search_id ORDER BY after DESC) AS rank_after
-    FROM probed
-)
 SELECT m.*, r.probes, r.probability_before, r.probability_after, r.rank_before, r.rank_after
 FROM met m LEFT JOIN (
     SELECT item_id, count(*) AS probes, avg(before) AS probability_before,
            avg(after) AS probability_after, avg(rank_before) AS rank_before,
            avg(rank_after) AS rank_after
-    FROM ranked WHERE label GROUP BY item_id
+    FROM probed WHERE label GROUP BY item_id
 ) r USING (item_id)
 ORDER BY m.item_id
 """
@@ -100,11 +101,20 @@ def item_changes(
     """
     aimed = pa.table({"item_id": pa.array(sorted(set(items)), pa.string())})
     met = log.query(_MET, {"run": run_id, "told": _TOLD}, aimed=aimed)
-    columns = probes.table.select(["search_id", "item_id", "label"])
+    return log.query(_SCORED, met=met, probed=probe_scores(log, probes, before, after))
+
+
+def probe_scores(log: Log, probes: Examples, before: ClickModel, after: ClickModel) -> pa.Table:
+    """Probabilities and ranks of two models on the same rows.
+
+    ``search_id``, ``user_id``, ``item_id``, ``label``, ``before``, ``after``, ``rank_before`` and
+    ``rank_after``; rank 1 is the top of the search.
+    """
+    columns = probes.table.select(["search_id", "user_id", "item_id", "label"])
     probed = columns.append_column("before", _column(before, probes)).append_column(
         "after", _column(after, probes)
     )
-    return log.query(_SCORED, met=met, probed=probed)
+    return log.query(_RANKED, probed=probed)
 
 
 def _column(model: ClickModel, rows: Examples) -> Any:

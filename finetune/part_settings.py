@@ -67,6 +67,13 @@ class PartSettings(BaseModel):
         description="Share of the people with a response in the test part whose history is held "
         "out of training and validation.",
     )
+    cold_validation_users: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Further share, of the people with a response in the validation part, held out "
+        "of training and test, so that validation has strangers of its own.",
+    )
     labelled: int | None = Field(
         None, ge=2, description="At most so many training impressions are kept, in whole slates."
     )
@@ -97,6 +104,8 @@ class PartSettings(BaseModel):
             raise ValueError("validation_share and test_share leave nobody to learn from")
         if self.cold_items + self.cold_validation_items >= 1:
             raise ValueError("cold_items and cold_validation_items leave nothing to learn from")
+        if self.cold_users + self.cold_validation_users >= 1:
+            raise ValueError("cold_users and cold_validation_users leave nobody to learn from")
         if set(self.cold_categories) & set(self.cold_validation_categories):
             raise ValueError("a category is cold in the test part or in validation, not in both")
         return self

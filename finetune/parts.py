@@ -77,10 +77,15 @@ SELECT item_id, min(part) AS part FROM items JOIN cold_paths
   ON category = path OR starts_with(category, path || ' > ') GROUP BY item_id
 """
 
+# People with a response there, in the order of a seeded hash: first the test part's.
 _HELD_USERS = f"""
-SELECT DISTINCT user_id FROM parted SEMI JOIN (
-    SELECT search_id FROM impressions WHERE origin = 'real' AND {{label}}) USING (search_id)
-WHERE part = 'test' AND {_UNIT.format(what="user", column="user_id")} < $cold_users
+SELECT user_id, part FROM (
+    SELECT DISTINCT user_id, part, {_UNIT.format(what="user", column="user_id")} AS place
+    FROM parted SEMI JOIN (
+        SELECT search_id FROM impressions WHERE origin = 'real' AND {{label}}) USING (search_id)
+) WHERE (part = 'test' AND place < $cold_users)
+     OR (part = 'validation' AND place >= $cold_users
+         AND place < $cold_users + $cold_validation_users)
 """
 
 # A slate whose response was to a held-out item would be a slate without its response: it goes.
@@ -91,8 +96,8 @@ ANTI JOIN (
     JOIN held_items h ON h.item_id = i.item_id
     WHERE i.{label} AND h.part <> q.part
 ) lost USING (search_id)
+ANTI JOIN held_users u ON u.user_id = p.user_id AND u.part <> p.part
 WHERE p.part IS NOT NULL
-  AND (p.part = 'test' OR p.user_id NOT IN (SELECT user_id FROM held_users))
 """
 
 _HELD_RESPONSES = """
@@ -122,7 +127,8 @@ class Parted:
 
     ``searches``: ``search_id``, ``session_id``, ``user_id``, ``moment``, and ``part``: train,
     validation, test, or history (in the training log, but not trained on). ``held_items``:
-    ``item_id`` and the ``part`` that may show it. ``held_users``: ``user_id``.
+    ``item_id`` and the ``part`` that may show it. ``held_users``: ``user_id`` and the ``part`` that
+    may have them.
     ``held_responses``: what the training part's people did with held-out items (``user_id``,
     ``item_id``, ``query``, ``label``): what nothing may learn from but a ceiling.
     """
@@ -185,7 +191,11 @@ def part_searches(
     seed = str(settings.seed)
     users = log.query(
         _HELD_USERS.format(label=label),
-        {"seed": seed, "cold_users": settings.cold_users},
+        {
+            "seed": seed,
+            "cold_users": settings.cold_users,
+            "cold_validation_users": settings.cold_validation_users,
+        },
         parted=parted,
     )
     kept = log.query(_KEPT.format(label=label), parted=parted, held_items=held, held_users=users)
@@ -348,7 +358,7 @@ def part_digest(log: Log, settings: PartSettings) -> str:
 def _barred(log: Log, parted: Parted, settings: PartSettings) -> pa.Table:
     """People of whom the training part has nothing: by person, everybody of another part."""
     if settings.by == "time":
-        return parted.held_users
+        return parted.held_users.select(["user_id"])
     return log.query(
         "SELECT DISTINCT user_id FROM searches_parted WHERE part IN ('validation', 'test')",
         searches_parted=parted.searches,

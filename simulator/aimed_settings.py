@@ -14,11 +14,20 @@ __all__ = ["AimedSettings", "AimedSummary"]
 
 
 class AimedSettings(BaseModel):
-    """Visits of shoppers who meet a named item."""
+    """Visits in which a shopper meets an item, one of both being named."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    aim: Literal["items", "people"] = Field(
+        "items",
+        description="`items`: every item is met by those who would come for it. `people`: every "
+        "shopper comes for items that people like them want, and is remembered by demographics "
+        "alone.",
+    )
     visits_per_item: int = Field(8, ge=1, description="Visits aimed at each item.")
+    visits_per_person: int = Field(
+        8, ge=1, description="With `aim = people`: visits of each shopper."
+    )
     until: datetime | None = Field(
         None, description="Nothing in the log from this time on is used. UTC without a zone."
     )
@@ -30,11 +39,14 @@ class AimedSettings(BaseModel):
     )
     shoppers: Literal["interest", "model"] = Field(
         "interest",
-        description="Who meets the item: drawn by interest and activity, or of some such the one "
-        "that the model finds most drawn to it.",
+        description="Who meets the item (with `aim = people`: which item is met): drawn by "
+        "interest and activity, or of some such the one that the model finds the shopper most "
+        "drawn to.",
     )
     shoppers_asked: int = Field(
-        4, ge=2, description="With `shoppers = model`: people asked about for each visit."
+        4,
+        ge=2,
+        description="With `shoppers = model`: people, or items, asked about for each visit.",
     )
     response: Literal["need", "model"] = Field(
         "need",

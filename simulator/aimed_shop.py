@@ -26,7 +26,7 @@ from footfall.simulator.search import open_recommender, open_search
 from footfall.simulator.shop_opening import open_prompts
 from footfall.simulator.shopper import Page, ShownItem, Visit
 
-__all__ = ["AimedShop", "PlannedMeeting"]
+__all__ = ["AimedShop", "PlannedMeeting", "bare"]
 
 Array = np.ndarray[Any, Any]
 
@@ -147,7 +147,9 @@ class AimedShop:
         )
 
     def plan(self, items: Sequence[str]) -> list[PlannedMeeting]:
-        """Who meets what: every item as often as every other."""
+        """Who meets what: every item, or every shopper, as often as every other."""
+        if self.settings.aim == "people":
+            return self._plan_people(items)
         rng = np.random.default_rng([self.settings.seed, 11])
         weights = self._suitability(items)
         each = self.settings.visits_per_item
@@ -161,6 +163,44 @@ class AimedShop:
                 for turn, shopper in enumerate(chosen)
             ]
         return plan
+
+    def _plan_people(self, items: Sequence[str]) -> list[PlannedMeeting]:
+        """Every shopper comes for items that they want, popular ones of a category more often."""
+        rng = np.random.default_rng([self.settings.seed, 15])
+        rows = self.catalog.rows(items)
+        places = self.catalog.places(items)
+        kinds, kind_of = np.unique(
+            np.array([kind or "" for kind in rows["category"].to_pylist()]), return_inverse=True
+        )
+        demand = 1.0 + rows["popularity"].to_numpy().astype(np.float64)
+        demand /= np.bincount(kind_of, weights=demand)[kind_of]
+        drawn = self.settings.shoppers_asked if self.settings.shoppers == "model" else 1
+        each = self.settings.visits_per_person
+        plan = []
+        for shopper, person in enumerate(self.personas):
+            interest = np.exp(affinities(person, kinds.tolist(), [None] * len(kinds)))
+            wanted = interest[kind_of] * demand
+            met = rng.choice(len(places), size=(each, drawn), p=wanted / wanted.sum())
+            chosen = met[:, 0] if drawn == 1 else self._most_wanted(person, met, places, rng)
+            plan += [
+                PlannedMeeting(shopper * each + turn, shopper, int(places[item]))
+                for turn, item in enumerate(chosen)
+            ]
+        return plan
+
+    def _most_wanted(
+        self, person: Persona, met: Array, places: Array, rng: np.random.Generator
+    ) -> Array:
+        """Of each row of items one, by how much the model finds the shopper drawn to it."""
+        texts = self.catalog.texts()
+        unique, back = np.unique(met, return_inverse=True)
+        scores = preferences(
+            self.engine, self.prompts, [(person, None, texts[places[n]]) for n in unique]
+        )
+        values = scores[back.reshape(met.shape)]
+        chosen = (values + rng.gumbel(size=values.shape)).argmax(axis=1)
+        picked: Array = met[np.arange(len(met)), chosen]
+        return picked
 
     def _suitability(self, items: Sequence[str]) -> Array:
         """Chance of each persona for each item, shape (items, personas): interest x activity."""
@@ -238,7 +278,7 @@ class AimedShop:
         assert self.curve is not None
         texts = self.catalog.texts()
         asked = [
-            (_bare(self.personas[planned.shopper]), planned.query, texts[planned.item])
+            (bare(self.personas[planned.shopper]), planned.query, texts[planned.item])
             for planned in block
         ]
         chances = self.curve.chance(preferences(self.engine, self.prompts, asked))
@@ -289,8 +329,8 @@ class AimedShop:
         return np.random.default_rng([self.settings.seed, 12, use, planned.number])
 
 
-def _bare(persona: Persona) -> Persona:
-    """The persona as the response curve's people are: told by demographics alone."""
+def bare(persona: Persona) -> Persona:
+    """The persona told by demographics alone, as somebody without history is."""
     return persona.model_copy(update={"history": (), "interests": {}})
 
 

@@ -18,7 +18,7 @@ from footfall.errors import CatalogueError, PersonaError
 from footfall.personas.persona import Persona
 from footfall.progress import console, track
 from footfall.simulator.aimed_settings import AimedSettings, AimedSummary
-from footfall.simulator.aimed_shop import AimedShop, PlannedMeeting
+from footfall.simulator.aimed_shop import AimedShop, PlannedMeeting, bare
 from footfall.simulator.engines.protocol import Engine
 from footfall.simulator.log import Log
 from footfall.simulator.session_rows import session_key, session_number, visit_rows
@@ -31,6 +31,8 @@ __all__ = ["AimedVisits"]
 class AimedVisits:
     """Writes visits to the log in which a shopper meets one of ``items``.
 
+    They are aimed at the items, or at the personas (``aim`` of the settings).
+
     Parameters
     ----------
     log_path:
@@ -40,7 +42,7 @@ class AimedVisits:
     engine:
         The language model.
     items:
-        Item ids to aim at.
+        Item ids to aim at, or that people aimed at may come for.
     """
 
     def __init__(
@@ -83,9 +85,12 @@ class AimedVisits:
             keys = committed_sessions(log, self.run_id)
             done = {session_number(key) for key in keys}
             todo = [visit for visit in plan if visit.number not in done]
+            aimed = f"{len(self.items):,} items"
+            if settings.aim == "people":
+                aimed = f"{len(self.personas):,} people"
             console.print(
-                f"Run [bold]{self.run_id}[/bold]: {len(todo):,} visits aimed at "
-                f"{len(self.items):,} items with {self.engine.identity.model}."
+                f"Run [bold]{self.run_id}[/bold]: {len(todo):,} visits aimed at {aimed} with "
+                f"{self.engine.identity.model}."
             )
             tally = self._visit(log, shop, todo)
             responses = log.scalar(
@@ -167,7 +172,11 @@ class AimedVisits:
             model=identity.model,
             model_hash=identity.model_hash,
         )
-        log.append("users", user_rows(self.run_id, self.personas))
+        people = self.personas
+        if self.settings.aim == "people":
+            # Their interests are borrowed; what learns from the run may know of them what is known.
+            people = [bare(person) for person in people]
+        log.append("users", user_rows(self.run_id, people))
 
 
 def _blocks(visits: list[PlannedMeeting], size: int) -> Iterator[list[PlannedMeeting]]:

@@ -1,7 +1,7 @@
-"""Fills the gap of items without history: aimed visits, as many as are worth it, and a model.
+"""Fills the gap of items or people without history: aimed visits, as many as pay, and a model.
 
-How many visits an item needs is found in a rehearsal: items *with* history are held out of the
-training part as if they were new, visits are aimed at them, and their real later responses tell
+How many visits each needs is found in a rehearsal: items (or people) *with* history are held out of
+the training part as if they were new, visits are aimed at them, and their real later responses tell
 from which number on more visits gain nothing. Then the real gap is filled with that many, which may
 be none.
 """
@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from footfall import steps
+from footfall.cold_start_gap import open_gap
 from footfall.cold_start_settings import ColdStartSettings
 from footfall.errors import DataError
 from footfall.eval.arm_training import ArmTrainer, ValidationObjective
-from footfall.eval.item_changes import item_changes
 from footfall.files import whole_file
 from footfall.finetune import ClickModel, Examples, load_examples, save_examples
 from footfall.finetune.arms import ArmRows, ArmSource
@@ -32,24 +32,12 @@ from footfall.finetune.parts import copy_training_part, part_searches
 from footfall.personas import read_personas
 from footfall.progress import console, track
 from footfall.simulator import Log, open_engine
-from footfall.simulator.aimed_visits import AimedVisits
 from footfall.stages import Stages, write_json
 
 __all__ = ["ColdStartResult", "coldstart"]
 
 #: Of the visits made for an item, one in so many is kept out of training, to see what changed.
 _PROBED: Final = 4
-
-_FEW = """
-WITH answered AS (
-    SELECT item_id, count(*) AS n FROM impressions WHERE origin = 'real' AND {label} GROUP BY 1
-    UNION ALL SELECT item_id, count(*) FROM purchases WHERE origin = 'real' GROUP BY 1
-), known AS (SELECT item_id, max(n) AS n FROM answered GROUP BY 1),
-shown AS (SELECT item_id, count(*) AS times FROM later GROUP BY 1)
-SELECT items.item_id FROM items LEFT JOIN known USING (item_id) LEFT JOIN shown USING (item_id)
-WHERE coalesce(known.n, 0) <= $most
-ORDER BY coalesce(times, 0) DESC, items.item_id LIMIT $items
-"""
 
 _SESSIONS = """
 SELECT session_id FROM sessions WHERE origin = $run
@@ -61,36 +49,37 @@ SELECT session_id FROM sessions WHERE origin = $run
 class ColdStartResult:
     """What was made, and where it lies.
 
-    ``items`` has one row an item aimed at: see
-    :func:`footfall.eval.item_changes.item_changes`. Without a gain in the rehearsal ``enough`` is
-    0, the fused set holds the real rows only, and ``items`` is empty.
+    ``changes`` has one row an item or person aimed at: see
+    :func:`footfall.eval.item_changes.item_changes` and
+    :func:`footfall.eval.user_changes.user_changes`. Without a gain in the rehearsal ``enough`` is
+    0, the fused set holds the real rows only, and ``changes`` is empty.
     """
 
     folder: Path
     model: Path
     fused: Path
-    items: pa.Table
+    changes: pa.Table
     curve: LearningCurve
     enough: int
 
 
 def coldstart(log: str | Path, folder: str | Path, settings: ColdStartSettings) -> ColdStartResult:
-    """Fill the gap of a log's items without history.
+    """Fill the gap of a log's items or people without history.
 
     Parameters
     ----------
     log:
         The whole log; it is not written to.
     folder:
-        Where the result goes: ``fused.parquet``, ``model``, ``items.parquet``, ``curve.json``.
-        Run again, only what is missing or has changed is done.
+        Where the result goes: ``fused.parquet``, ``model``, ``items.parquet`` or
+        ``users.parquet``, ``curve.json``. Run again, only what is missing or has changed is done.
     settings:
         What is aimed at, until when, and how.
 
     Raises
     ------
     DataError
-        If no item has few responses.
+        If no item, or nobody, has few responses.
     InputError
         If an item or the log is not usable.
     """
@@ -101,10 +90,11 @@ class _ColdStart:
     def __init__(self, log: Path, folder: Path, settings: ColdStartSettings) -> None:
         self.log, self.folder, self.settings = log, folder, settings
         self.told = settings.coldstart
+        self.gap = open_gap(self.told, log)
         self.stages = Stages(folder)
         self.people = folder / "personas.jsonl"
         self.curve_file = folder / "curve.json"
-        self.items_file = folder / "items.parquet"
+        self.changes_file = folder / f"{self.gap.of}.parquet"
         self.fused_file = folder / "fused.parquet"
         self.model = folder / "model"
 
@@ -119,13 +109,13 @@ class _ColdStart:
         stages.run("personas", settings.personas, self.people, self._make_people)
         told = settings.model_dump(mode="json", exclude={"personas"})
         stages.run("rehearse", told, self.curve_file, self._rehearse)
-        stages.run("fill", "", self.items_file, self._fill)
+        stages.run("fill", "", self.changes_file, self._fill)
         curve = self._curve()
         return ColdStartResult(
             folder=self.folder,
             model=self.model,
             fused=self.fused_file,
-            items=pq.read_table(self.items_file),
+            changes=pq.read_table(self.changes_file),
             curve=curve,
             enough=curve.enough,
         )
@@ -144,8 +134,7 @@ class _ColdStart:
             copy_training_part(log, training, parted, until=settings.train_until, settings=settings)
             found = read_part_examples(log, training, parted, settings, test=False)
         save_examples(found.train, self._file(name, "train"))
-        held = sorted(parted.held_items["item_id"].to_pylist())
-        write_json(self.folder / f"{name}-held.json", held)
+        write_json(self.folder / f"{name}-held.json", self.gap.held(parted))
         save_examples(found.validation, self._file(name, "validation"))
 
     def _make_people(self) -> None:
@@ -157,26 +146,22 @@ class _ColdStart:
             settings=self.settings.personas,
         )
 
-    def _visit(self, name: str, items: list[str], each: int) -> str:
-        """Aim ``each`` visits at every item, in the training log of that name; the run's id."""
+    def _visit(self, name: str, aimed: list[str], each: int) -> str:
+        """Aim ``each`` visits at all of them, in the training log of that name; the run's id."""
+        told = self.told
         settings = self.settings.aim.model_copy(
-            update={
-                "until": self.told.until,
-                "label": self.told.label,
-                "visits_per_item": each,
-                "seed": self.told.seed,
-            }
+            update={"until": told.until, "label": told.label, "seed": told.seed}
         )
         engine = open_engine(self.settings.engine)
         try:
             people = read_personas(self.people)
             path = self.folder / f"{name}.duckdb"
-            return AimedVisits(path, people, engine, items, settings).run().run_id
+            return self.gap.visits(path, people, engine, aimed, settings, each).run().run_id
         finally:
             engine.close()
 
     def _rows(self, name: str, run: str, each: int, which: str, amount: int) -> Examples:
-        """Training rows of the first (``<``) or the further (``>=``) visits of every item."""
+        """Training rows of the first (``<``) or the further (``>=``) visits of each."""
         real = load_examples(self._file(name, "train"))
         with Log.open(self.folder / f"{name}.duckdb") as log:
             sessions = log.query(
@@ -186,7 +171,7 @@ class _ColdStart:
                 log=log,
                 real=real,
                 label=self.told.label,
-                aimed=self._aimed(name),
+                aimed=self.gap.beside(self._aimed(name)),
                 until=self.told.until,
                 beside=self.told.beside,
                 seed=self.told.seed,
@@ -194,61 +179,58 @@ class _ColdStart:
             return ArmRows(source).run(run, sessions=sessions)
 
     def _aimed(self, name: str) -> list[str]:
-        if name == "rehearsal":
-            held = json.loads((self.folder / "rehearsal-held.json").read_text(encoding="utf-8"))
-            shown = set(load_examples(self._file(name, "validation")).column("item_id").tolist())
-            found = [item for item in held if item in shown]
-            if not found:
-                raise DataError(
-                    "None of the items held out for the rehearsal is shown in the validation part.",
-                    hint="Raise rehearsed_items, or move the end of the training part.",
-                )
-            return found
-        return self._gap
-
-    @cached_property
-    def _gap(self) -> list[str]:
-        """Items to aim at."""
-        if self.told.items:
-            return sorted(set(self.told.items))
-        validation = load_examples(self._file("filled", "validation"))
-        with Log.open(self.folder / "filled.duckdb") as log:
-            found: list[str] = log.query(
-                _FEW.format(label=self.told.label),
-                {"most": self.told.most_responses, "items": self.told.most_items},
-                later=validation.table.select(["item_id"]),
-            )["item_id"].to_pylist()
+        if name != "rehearsal":
+            return self._found
+        held = json.loads((self.folder / "rehearsal-held.json").read_text(encoding="utf-8"))
+        validation = load_examples(self._file("rehearsal", "validation"))
+        met = set(validation.column(self.gap.column).tolist())
+        found = [one for one in held if one in met]
         if not found:
             raise DataError(
-                f"No item has {self.told.most_responses} responses or fewer before the end of "
-                "the training part: there is no gap to fill.",
-                hint="Raise most_responses, or name items.",
+                f"No {self.gap.one} held out for the rehearsal is met in the validation part.",
+                hint="Raise rehearsed, or move the end of the training part.",
+            )
+        return found
+
+    @cached_property
+    def _found(self) -> list[str]:
+        """Whom or what the real gap is about."""
+        named = self.told.users if self.told.of == "users" else self.told.items
+        if named:
+            return sorted(set(named))
+        with Log.open(self.folder / "filled.duckdb") as log:
+            found = self.gap.few(log, load_examples(self._file("filled", "validation")))
+        if not found:
+            raise DataError(
+                f"No {self.gap.one} has {self.told.most_responses} responses or fewer before the "
+                "end of the training part: there is no gap to fill.",
+                hint=f"Raise most_responses, or name {self.told.of}.",
             )
         return sorted(found)
 
     def _rehearse(self) -> None:
-        """Aim at items with history that training does not know, and see what is enough."""
-        amounts = self.told.amounts
-        items = self._aimed("rehearsal")
+        """Aim at what has a history that training does not know, and see what is enough."""
+        amounts, one = self.told.amounts, self.gap.one
+        aimed = self._aimed("rehearsal")
         console.print(
-            f"Rehearsal: {amounts[-1]} visits at each of {len(items):,} held-out items, "
+            f"Rehearsal: {amounts[-1]} visits, held out: {len(aimed):,} {self.told.of}; "
             f"{(len(amounts) + 1) * len(self.told.seeds)} trainings."
         )
-        run = self._visit("rehearsal", items, amounts[-1])
+        run = self._visit("rehearsal", aimed, amounts[-1])
         real, validation = (
             load_examples(self._file("rehearsal", part)) for part in ("train", "validation")
         )
         trainer = ArmTrainer(
             real, validation, validation, self.settings.training, self.folder / "scores"
         )
-        objective = ValidationObjective(cold=True)
+        objective = ValidationObjective(cold=True, of=self.told.of)
         scores: dict[int, list[float]] = {}
         reference: dict[int, pa.Table] = {}
         with track("Rehearsal", (len(amounts) + 1) * len(self.told.seeds)) as progress:
             for amount in (0, *amounts):
                 rows = self._rows("rehearsal", run, amounts[-1], "<", amount) if amount else None
                 for seed in self.told.seeds:
-                    progress.describe(f"Rehearsal: {amount} visits an item, seed {seed}")
+                    progress.describe(f"Rehearsal: {amount} visits each, seed {seed}")
                     made = trainer.train("rehearsal", rows, self.told.alpha, seed)
                     reference.setdefault(seed, made.validation)
                     found = objective.score(made.validation, reference[seed])
@@ -256,7 +238,7 @@ class _ColdStart:
                     progress.advance()
         curve = flattens_at(scores, margin=self.told.margin)
         for amount, mean in zip(curve.amounts, curve.means, strict=True):
-            console.print(f"{amount} visits an item: log loss of cold rows {mean:.4f}")
+            console.print(f"{amount} visits each {one}: log loss of cold rows {mean:.4f}")
         write_json(self.curve_file, asdict(curve))
 
     def _curve(self) -> LearningCurve:
@@ -266,14 +248,14 @@ class _ColdStart:
         )
 
     def _fill(self) -> None:
-        """Visits at the real gap, the fused set, the model, and what changed for each item."""
+        """Visits at the real gap, the fused set, the model, and what changed for each."""
         enough = self._curve().enough
         self._part("filled", self.settings.parts(rehearsal=False))
         real = load_examples(self._file("filled", "train"))
         fused, probes, run = real, None, None
         if enough:
             probed = -(-enough // _PROBED)
-            run = self._visit("filled", self._gap, enough + probed)
+            run = self._visit("filled", self._found, enough + probed)
             added = self._rows("filled", run, enough + probed, "<", enough)
             probes = self._rows("filled", run, enough + probed, ">=", enough)
             weights = added.weights * self.told.alpha
@@ -282,12 +264,12 @@ class _ColdStart:
         after = self._train(fused, self.model)
         if probes is None or run is None:
             console.print("No number of visits gained anything in the rehearsal: real rows only.")
-            changes = pa.table({"item_id": pa.array([], pa.string())})
+            changes = pa.table({self.gap.column: pa.array([], pa.string())})
         else:
             before = self._train(real, self.folder / "model-real")
             with Log.open(self.folder / "filled.duckdb") as log:
-                changes = item_changes(log, run, self._gap, probes, before, after)
-        with whole_file(self.items_file) as partial:
+                changes = self.gap.changes(log, run, self._found, probes, (before, after))
+        with whole_file(self.changes_file) as partial:
             pq.write_table(changes, partial)
 
     def _train(self, rows: Examples, folder: Path) -> ClickModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -30,24 +31,35 @@ class ColdStart(BaseModel):
         None, description="End of the validation part; the log's end when left open."
     )
     label: Label = Field("purchased", description="Response to learn: purchased or clicked.")
+    of: Literal["items", "users"] = Field(
+        "items", description="What has no history: items, or people."
+    )
     items: tuple[str, ...] = Field(
         (), description="Items to aim at; when left open, those with few responses."
     )
-    most_responses: int = Field(
-        0, ge=0, description="An item with at most so many responses before `until` has few."
+    users: tuple[str, ...] = Field(
+        (), description="People to aim at; when left open, those with few responses."
     )
-    most_items: int = Field(
-        200, ge=1, description="Most items aimed at; of those with few responses, those shown most."
+    most_responses: int = Field(
+        0, ge=0, description="Who or what has at most so many responses before `until` has few."
+    )
+    most_aimed: int = Field(
+        200,
+        ge=1,
+        description="Most items or people aimed at; of those with few responses, those that the "
+        "validation part shows or meets most.",
     )
     amounts: tuple[int, ...] = Field(
-        (2, 4, 8, 16), min_length=1, description="Visits an item that are tried in the rehearsal."
+        (2, 4, 8, 16),
+        min_length=1,
+        description="Visits an item or a person that are tried in the rehearsal.",
     )
-    rehearsed_items: float = Field(
+    rehearsed: float = Field(
         0.15,
         gt=0,
         lt=1,
-        description="Share of the items with a response that are held out of training to rehearse "
-        "on: their later responses say how many visits are enough.",
+        description="Share of the items or people with a response that are held out of training to "
+        "rehearse on: their later responses say how many visits are enough.",
     )
     margin: float = Field(
         1.0, ge=0, description="Standard errors by which more visits have to be better."
@@ -63,6 +75,13 @@ class ColdStart(BaseModel):
     @classmethod
     def _as_the_log(cls, moment: datetime | None) -> datetime | None:
         return utc_moment(moment)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ColdStart:
+        other = "users" if self.of == "items" else "items"
+        if getattr(self, other):
+            raise ValueError(f'{other} are named, and of = "{self.of}"')
+        return self
 
     @field_validator("amounts")
     @classmethod
@@ -92,13 +111,15 @@ class ColdStartSettings(BaseModel):
         return self
 
     def parts(self, *, rehearsal: bool) -> PartSettings:
-        """How the log is parted, with items held out for the rehearsal or with all of them."""
+        """How the log is parted, with items held out for the rehearsal, or with everything."""
         told = self.coldstart
+        share = told.rehearsed if rehearsal else 0.0
         return PartSettings(
             train_until=told.until,
             validation_until=told.validation_until or datetime.max,
             label=told.label,
-            cold_validation_items=told.rehearsed_items if rehearsal else 0.0,
+            cold_validation_items=share if told.of == "items" else 0.0,
+            cold_validation_users=share if told.of == "users" else 0.0,
             train_slates=told.train_slates,
             validation_slates=told.validation_slates,
             seed=told.seed,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from part_logs import DAY0, make_log
@@ -61,6 +62,28 @@ def test_the_training_log_holds_nothing_else(timed, tmp_path):
     assert not set(people["user_id"].to_pylist()) & set(parted.held_users["user_id"].to_pylist())
     assert catalogue == 20
     assert told["kind"].to_pylist() == ["part"]
+
+
+def test_validation_has_strangers_of_its_own(timed, tmp_path):
+    target = tmp_path / "training.duckdb"
+    settings = BY_TIME.model_copy(update={"cold_users": 0.3, "cold_validation_users": 0.4})
+    parted, found = cut(timed, settings, target)
+    held = {part: set() for part in ("validation", "test")}
+    for row in parted.held_users.to_pylist():
+        held[row["part"]].add(row["user_id"])
+    assert held["validation"]
+    assert held["test"]
+    assert not held["validation"] & held["test"]
+    assert not ids(found.train, "user_id") & (held["validation"] | held["test"])
+    assert not ids(found.validation, "user_id") & held["test"]
+    assert not ids(found.test, "user_id") & held["validation"]
+    for examples, part in ((found.validation, "validation"), (found.test, "test")):
+        strange = np.isin(examples.column("user_id"), list(held[part]))
+        assert strange.any()
+        assert examples.column("user_cold")[strange].all()
+    with Log.open(target) as log:
+        people = log.query("SELECT user_id FROM sessions UNION SELECT user_id FROM purchases")
+    assert not set(people["user_id"].to_pylist()) & (held["validation"] | held["test"])
 
 
 def test_a_slate_without_its_response_is_left_out(timed, tmp_path):

@@ -23,7 +23,7 @@ SETTINGS = {
         "until": UNTIL,
         "label": "clicked",
         "amounts": (2, 4),
-        "rehearsed_items": 0.3,
+        "rehearsed": 0.3,
         "seeds": (0,),
         "margin": 0.0,
     },
@@ -75,7 +75,7 @@ def filled(log, tmp_path_factory):
 @pytest.mark.train
 def test_items_without_history_are_found_and_met(filled):
     _, result = filled
-    rows = {row["item_id"]: row for row in result.items.to_pylist()}
+    rows = {row["item_id"]: row for row in result.changes.to_pylist()}
     assert set(rows) == set(NEW)
     for row in rows.values():
         # One further visit in four is kept out of training, to look at.
@@ -130,7 +130,7 @@ def test_a_second_call_does_nothing_again(filled, log, monkeypatch):
     monkeypatch.setattr(
         "footfall.finetune.click_model.ClickModel.fit", lambda *_, **__: pytest.fail("trained")
     )
-    assert coldstart(log, folder, settings()).items.equals(result.items)
+    assert coldstart(log, folder, settings()).changes.equals(result.changes)
 
 
 @pytest.mark.train
@@ -139,7 +139,7 @@ def test_where_nothing_gains_the_real_rows_are_all(log, tmp_path, monkeypatch):
     result = coldstart(log, tmp_path / "cold", settings(items=("i3",)))
     assert result.enough == 0
     assert not load_examples(result.fused).synthetic.any()
-    assert result.items.num_rows == 0
+    assert result.changes.num_rows == 0
     assert ClickModel.load(result.model).card
 
 
@@ -148,7 +148,7 @@ def test_the_command_takes_settings_and_says_what_came_out(log, tmp_path, monkey
     with_curve(monkeypatch, 2)
     path = tmp_path / "cold.toml"
     path.write_text(
-        "[coldstart]\namounts = [2]\nrehearsed_items = 0.3\nseeds = [0]\n"
+        "[coldstart]\namounts = [2]\nrehearsed = 0.3\nseeds = [0]\n"
         "[personas]\ncount = 20\nsegments = 3\nk_anonymity = 3\n"
         "[training]\nmax_steps = 2\nmax_tokens = 16\ntrained_layers = 1\n",
         encoding="utf-8",
@@ -164,7 +164,7 @@ def test_the_command_takes_settings_and_says_what_came_out(log, tmp_path, monkey
         ],
     )
     assert shown.exit_code == 0, shown.output
-    assert "2 visits an item are enough" in shown.output
+    assert "2 visits each of the items are enough" in shown.output
     assert pq.read_table(tmp_path / "out" / "items.parquet")["item_id"].to_pylist() == ["i3"]
 
 
@@ -193,3 +193,61 @@ def test_items_that_the_log_lacks_or_no_gap_are_refused(log, tmp_path, monkeypat
         opened.execute("DELETE FROM impressions WHERE item_id IN ('i3', 'i9')")
     with pytest.raises(DataError, match="no gap"):
         coldstart(whole, tmp_path / "two", settings())
+
+
+@pytest.fixture(scope="module")
+def met(log, tmp_path_factory):
+    """People held out and people without history, at whom visits are aimed."""
+    with pytest.MonkeyPatch.context() as patch:
+        with_curve(patch, 4)
+        folder = tmp_path_factory.mktemp("met")
+        path = folder / "shop.duckdb"
+        path.write_bytes(log.read_bytes())
+        with Log.open(path, read_only=False) as opened:
+            opened.execute("DELETE FROM purchases WHERE user_id IN ('u1', 'u2')")
+            opened.execute(
+                "DELETE FROM impressions WHERE shown_at < $until AND search_id IN (SELECT search_id"
+                " FROM searches JOIN sessions USING (session_id) WHERE user_id IN ('u1', 'u2'))",
+                {"until": UNTIL},
+            )
+            opened.execute("""UPDATE users SET demographics = '{"age": "65+"}'""")
+        result = coldstart(path, folder / "out", settings(of="users"))
+        return folder / "out", result
+
+
+@pytest.mark.train
+def test_people_without_history_are_found_and_come(met):
+    folder, result = met
+    rows = {row["user_id"]: row for row in result.changes.to_pylist()}
+    real = load_examples(folder / "filled-train.parquet")
+    purchasers = set(real.column("user_id")[real.labels].tolist())
+    assert {"u1", "u2"} <= set(rows)
+    assert not set(rows) & purchasers
+    for row in rows.values():
+        assert row["visits"] == 5
+        assert row["probes"] == 1
+        assert row["came_for"]
+        assert 1 <= row["rank_after"] <= 9
+    held = set(json.loads((folder / "rehearsal-held.json").read_text()))
+    assert held
+    assert not held & set(
+        load_examples(folder / "rehearsal-train.parquet").column("user_id").tolist()
+    )
+    validation = load_examples(folder / "rehearsal-validation.parquet")
+    assert held & set(validation.column("user_id").tolist())
+    cold = validation.column("user_cold")
+    assert cold[np.isin(validation.column("user_id"), list(held))].all()
+
+
+@pytest.mark.train
+def test_rows_of_people_without_history_tell_demographics_alone(met):
+    _, result = met
+    fused = load_examples(result.fused)
+    added = fused.take(fused.synthetic)
+    assert set(added.column("shopper_text")) == {"65+"}
+    assert int(added.labels.sum()) == 4 * result.changes.num_rows
+
+
+def test_items_and_people_are_not_named_at_once():
+    with pytest.raises(ValueError, match="items are named"):
+        settings(of="users", items=("i3",))

@@ -2,12 +2,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from footfall.errors import CatalogueError, EngineUnavailableError, NoResponseError, PersonaError
+from footfall.errors import (
+    CatalogueError,
+    EngineUnavailableError,
+    InputError,
+    NoResponseError,
+    PersonaError,
+)
 from footfall.finetune import read_examples
 from footfall.personas.persona import Persona
 from footfall.simulator.aimed_response import ResponseCurve, fit_response_curve
@@ -16,6 +23,7 @@ from footfall.simulator.aimed_visits import AimedVisits
 from footfall.simulator.engines.protocol import ChoiceAnswer, TextAnswer
 from footfall.simulator.engines.scripted import ScriptedEngine
 from footfall.simulator.log import Log
+from footfall.simulator.people_without_history import people_without_history
 from footfall.simulator.prompts import PromptBook
 
 from conftest import UNTIL, make_shop  # isort: skip
@@ -268,3 +276,79 @@ def test_what_cannot_be_aimed_at_is_refused(path):
         AimedVisits(path, people(), ScriptedEngine(), ["nowhere"], SETTINGS).run()
     with pytest.raises(PersonaError):
         AimedVisits(path, [], ScriptedEngine(), ITEMS, SETTINGS)
+
+
+def test_people_aimed_at_come_equally_often_for_what_people_like_them_want(path):
+    settings = SETTINGS.model_copy(
+        update={"aim": "people", "visits_per_person": 40, "queries": "none"}
+    )
+    items = [f"i{number}" for number in range(60)]
+    run = AimedVisits(path, people(6), ScriptedEngine(), items, settings).run()
+    taken = [row for row in told(path, run.run_id) if row["purchased"]]
+    who = [int(row["user_id"].rpartition("/p")[2]) for row in taken]
+    assert {n: who.count(n) for n in range(6)} == dict.fromkeys(range(6), 40)
+    # Ten items of each kind, in order: person n likes kind n.
+    liked = [int(row["item_id"][1:]) // 10 == n for row, n in zip(taken, who, strict=True)]
+    assert np.mean(liked) > 0.9
+    with Log.open(path) as log:
+        stored = log.query(
+            "SELECT persona FROM users WHERE origin = $run", {"run": run.run_id}
+        ).to_pylist()
+    assert [json.loads(row["persona"])["interests"] for row in stored] == [{}] * 6
+
+
+def test_the_model_chooses_what_people_come_for(path):
+    class Soup(ScriptedEngine):
+        """Drawn to soup alone."""
+
+        def collect(self):
+            return [
+                (ticket, self.drawn(self.prompts.pop(ticket), answer))
+                for ticket, answer in super().collect()
+            ]
+
+        def submit(self, request):
+            ticket = super().submit(request)
+            self.prompts[ticket] = str(request)
+            return ticket
+
+        def drawn(self, prompt, answer):
+            if not isinstance(answer, ChoiceAnswer):
+                return answer
+            drawn = 0.0 if "soup" in prompt else -9.0
+            return replace(answer, log_probabilities=(drawn, *answer.log_probabilities[1:-1], -3.0))
+
+    engine = Soup()
+    engine.prompts = {}
+    settings = SETTINGS.model_copy(
+        update={"aim": "people", "visits_per_person": 10, "shoppers": "model", "shoppers_asked": 6}
+    )
+    anybody = [Persona(persona_id="p0"), Persona(persona_id="p1")]
+    items = [f"i{number}" for number in range(60)]
+    run = AimedVisits(path, anybody, engine, items, settings).run()
+    taken = [row["item_id"] for row in told(path, run.run_id) if row["purchased"]]
+    # One item in six is soup: of six drawn items two in three times one is, and it is taken.
+    assert np.mean([20 <= int(item[1:]) < 30 for item in taken]) > 0.4
+
+
+def test_people_are_known_by_their_demographics_and_live_like_others_of_them(path):
+    population = [
+        Persona(
+            persona_id="a", demographics={"age": "25-34"}, interests={"x": 1.0}, history=("h",)
+        ),
+        Persona(persona_id="b", demographics={"age": "65+"}, interests={"y": 1.0}),
+    ]
+    with Log.open(path, read_only=False) as log:
+        log.execute("""UPDATE users SET demographics = '{"age": "65+"}' WHERE user_id = 'u7'""")
+        made = people_without_history(log, ["u7", "u3", "nobody"], population, seed=0)
+        with pytest.raises(PersonaError, match="no personas"):
+            people_without_history(log, ["u7"], [], seed=0)
+        log.execute("UPDATE users SET demographics = '[1]' WHERE user_id = 'u7'")
+        with pytest.raises(InputError, match=r"'u7'.*not a JSON object"):
+            people_without_history(log, ["u7"], population, seed=0)
+    assert [person.persona_id for person in made] == ["nobody", "u3", "u7"]
+    stranger, young, old = made
+    assert (young.demographics, young.interests) == ({"age": "25-34"}, {"x": 1.0})
+    assert (old.demographics, old.interests) == ({"age": "65+"}, {"y": 1.0})
+    assert stranger.demographics == {}
+    assert {person.history for person in made} == {()}

@@ -34,6 +34,12 @@ def coldstart(
         list[str] | None,
         typer.Option(help="Item to aim at; may be repeated. Without any: items without history."),
     ] = None,
+    users: Annotated[
+        bool, typer.Option("--users", help="Aim at people without history instead of items.")
+    ] = False,
+    user: Annotated[
+        list[str] | None, typer.Option(help="With --users: person to aim at; may be repeated.")
+    ] = None,
     engine: Annotated[
         str | None, typer.Option(help="vllm, server, replay, scripted or a plug-in.")
     ] = None,
@@ -43,12 +49,14 @@ def coldstart(
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")] = None,
     settings: SettingsFile = None,
 ) -> None:
-    """Fill the gap of items without history, as far as a rehearsal shows that it pays."""
+    """Fill the gap of items or people without history, as far as a rehearsal shows that it pays."""
     tables: dict[str, dict[str, Any]] = read_tables(settings, _TABLES) if settings else {}
     for table, name, value in (
         ("coldstart", "until", until),
         ("coldstart", "label", label),
         ("coldstart", "items", tuple(item) if item else None),
+        ("coldstart", "of", "users" if users else None),
+        ("coldstart", "users", tuple(user) if user else None),
         ("coldstart", "seed", seed),
         ("engine", "kind", engine),
         ("engine", "model", model),
@@ -65,26 +73,42 @@ def coldstart(
     if not result.enough:
         typer.echo("Result: no number of visits gained anything in the rehearsal; real rows only.")
     else:
-        console.print(_items_table(result.items.slice(0, _SHOWN).to_pylist()))
+        rows = result.changes.slice(0, _SHOWN).to_pylist()
+        told = chosen.coldstart.of
+        console.print(_users_table(rows) if told == "users" else _items_table(rows))
         typer.echo(
-            f"Result: {result.enough} visits an item are enough; log loss of cold rows in the "
-            f"rehearsal fell by {result.curve.gain:.4f}."
+            f"Result: {result.enough} visits each of the {told} are enough; log loss of cold rows "
+            f"in the rehearsal fell by {result.curve.gain:.4f}."
         )
-    typer.echo(f"Fused set: {result.fused}\nModel: {result.model}\nItems: {folder}/items.parquet")
+    changed = folder / f"{chosen.coldstart.of}.parquet"
+    typer.echo(f"Fused set: {result.fused}\nModel: {result.model}\nWhat changed: {changed}")
 
 
 def _items_table(rows: list[dict[str, Any]]) -> Table:
     table = Table("item", "typed", "shown beside", "probability", "rank")
     for row in rows:
-        probability = rank = "–"
-        if row["probes"]:
-            probability = f"{row['probability_before']:.3f} → {row['probability_after']:.3f}"
-            rank = f"{row['rank_before']:.1f} → {row['rank_after']:.1f}"
         table.add_row(
             row["text"],
             ", ".join(row["typed"][:3]),
             row["shown_beside"][0][:40] if row["shown_beside"] else "–",
-            probability,
-            rank,
+            *_scores(row),
         )
     return table
+
+
+def _users_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table("person", "typed", "came for", "probability", "rank")
+    for row in rows:
+        came_for = "; ".join(text[:30] for text in row["came_for"][:2])
+        table.add_row(row["user_id"], ", ".join(row["typed"][:3]), came_for, *_scores(row))
+    return table
+
+
+def _scores(row: dict[str, Any]) -> tuple[str, str]:
+    """Probability and rank before and after, of what was taken on the probes."""
+    if not row["probes"]:
+        return "–", "–"
+    return (
+        f"{row['probability_before']:.3f} → {row['probability_after']:.3f}",
+        f"{row['rank_before']:.1f} → {row['rank_after']:.1f}",
+    )
