@@ -1,10 +1,12 @@
-"""Training speed: Footfall's batches against a plain transformers Trainer on the same network.
+"""Training speed and peak memory: Footfall's batches against a plain transformers Trainer.
 
 Both arms train the same two-tower LoRA network on the same slates with the same optimiser, batch
 size and Trainer arguments. The plain arm shuffles rows and encodes the texts of every pair, padded
 to the longest of the batch, as DataCollatorWithPadding does. Footfall keeps a slate's rows together
 and encodes each distinct text of a batch once, in chunks of like length. Texts are tokenised before
-the clock starts in both arms. The arms take turns; the first steps of each run are not counted.
+the clock starts in both arms. The arms take turns, each run in a process of its own; the first
+steps of each run are not counted. Memory is the process's peak resident set above what it had
+before the training, and on a GPU the peak that torch allocated there.
 
 Run it as ``python benchmarks/training.py [--log FILE]``.
 """
@@ -12,12 +14,14 @@ Run it as ``python benchmarks/training.py [--log FILE]``.
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,15 +29,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from machine import describe_machine, spread
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
+from footfall.finetune.backbone import load_tokenizer
 from footfall.finetune.batches import PairTable, RowNumbers
 from footfall.finetune.click_settings import ClickSettings
+from footfall.finetune.click_task import click_task
 from footfall.finetune.example_table import EXAMPLE_SCHEMA, FEATURE_NAMES, Examples
 from footfall.finetune.examples import read_examples
-from footfall.finetune.network import build_network, load_tokenizer
+from footfall.finetune.network import build_network
 from footfall.finetune.standardise import Standardiser
-from footfall.finetune.training import ClickTrainer
+from footfall.finetune.training import NetworkTrainer
 from footfall.simulator.log import Log
 
 SLATE = 10
@@ -127,9 +134,41 @@ def plain_batch(pairs: PairTable, rows: list[int]) -> dict[str, Any]:
         "item": places + len(rows),
         "asked": torch.from_numpy(asked),
         "numbers": torch.from_numpy(pairs.numbers[chosen]),
+        "categories": torch.from_numpy(pairs.categories[chosen]),
         "targets": torch.from_numpy(pairs.targets[chosen]),
         "weights": torch.from_numpy(pairs.weights[chosen]),
     }
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of one arm took; memory in MiB."""
+
+    pairs_per_second: float
+    memory: float
+    gpu_memory: float
+
+
+def resident() -> tuple[float, float]:
+    """Resident set of the process and its peak so far, MiB."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    told = dict(line.split(":", 1) for line in lines)
+    now, peak = (int(told[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
+    return now, peak
+
+
+def one_run(ours: bool, options: argparse.Namespace) -> tuple[Run, str]:
+    """Train in this process, which is a fresh one; also a line about what was trained on."""
+    settings = ClickSettings(batch_size=options.batch_size)
+    pairs = read_pairs(options, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        before, _ = resident()
+        # What was read before may have needed more: start the peak anew.
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+        speed = pairs_per_second(ours, pairs, settings, options.steps, folder)
+        _, peak = resident()
+    gpu = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else 0.0
+    return Run(speed, peak - before, gpu), describe(pairs, settings, options)
 
 
 def pairs_per_second(
@@ -153,8 +192,9 @@ def pairs_per_second(
         seed=settings.seed,
     )
     if ours:
-        trainer = ClickTrainer(
-            network, arguments, settings=settings, pairs=pairs, validation=None, callbacks=[clock]
+        task = click_task(network, settings, pairs, None)
+        trainer = NetworkTrainer(
+            network, arguments, settings=settings, task=task, callbacks=[clock]
         )
     else:
         trainer = Trainer(
@@ -184,42 +224,56 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=60)
     options = parser.parse_args()
-    settings = ClickSettings(batch_size=options.batch_size)
+    runs: dict[str, list[Run]] = {"plain Trainer": [], "Footfall": []}
+    for _ in range(options.repeats):
+        for name, found in runs.items():
+            # A fresh process each: what one arm leaves in memory is not the other's.
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                run, source = pool.submit(one_run, name == "Footfall", options).result()
+            found.append(run)
+            print(
+                f"{name}: {run.pairs_per_second:.1f} pairs/s, {run.memory:.0f} MiB",
+                file=sys.stderr,
+                flush=True,
+            )
+    report(runs, source)
+
+
+def read_pairs(options: argparse.Namespace, settings: ClickSettings) -> PairTable:
     examples = (
         read_log(options.log, options.label, options.slates)
         if options.log
         else generated(options.slates)
     )
     numbers = Standardiser.fit(examples).apply(examples)
-    tokenizer = load_tokenizer(settings)
-    pairs = PairTable.from_examples(examples, numbers, tokenizer, settings.max_tokens)
-    speeds: dict[str, list[float]] = {"plain Trainer": [], "Footfall": []}
-    with tempfile.TemporaryDirectory() as folder:
-        for _ in range(options.repeats):
-            for name, found in speeds.items():
-                found.append(
-                    pairs_per_second(name == "Footfall", pairs, settings, options.steps, folder)
-                )
-                print(f"{name}: {found[-1]:.1f} pairs/s", file=sys.stderr, flush=True)
-    report(speeds, pairs, settings, Path(options.log).name if options.log else "generated texts")
+    tokenizer = load_tokenizer(settings.encoder)
+    return PairTable.from_examples(examples, numbers, tokenizer, settings.max_tokens)
 
 
-def report(
-    speeds: dict[str, list[float]], pairs: PairTable, settings: ClickSettings, source: str
-) -> None:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+def describe(pairs: PairTable, settings: ClickSettings, options: argparse.Namespace) -> str:
+    source = Path(options.log).name if options.log else "generated texts"
     lengths = pairs.tokens.lengths
-    print(
-        f"{device}, {platform.machine()}, {torch.get_num_threads()} threads, torch "
-        f"{torch.__version__}; {source}, {len(pairs)} pairs, batch {settings.batch_size}, shopper "
-        f"{lengths[pairs.shopper].mean():.0f} and item {lengths[pairs.item].mean():.0f} tokens on "
-        "average\n"
+    return (
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads; {source}, {len(pairs)} "
+        f"pairs, batch {settings.batch_size}, shopper {lengths[pairs.shopper].mean():.0f} and item "
+        f"{lengths[pairs.item].mean():.0f} tokens on average"
     )
-    print("| arm | pairs a second, each run | median |\n|---|---|---:|")
-    for name, found in speeds.items():
-        print(f"| {name} | {', '.join(f'{v:.1f}' for v in found)} | {median(found):.1f} |")
-    base, ours = speeds.values()
-    print(f"\nRatio of medians: {median(ours) / median(base):.2f} (goal: 1.5)")
+
+
+def report(runs: dict[str, list[Run]], source: str) -> None:
+    gpu = torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if gpu else "no CUDA device found"
+    print(f"{describe_machine()}; {device}; {source}\n")
+    print("| arm | pairs a second | peak memory, MiB | peak GPU memory, MiB |")
+    print("|---|---:|---:|---:|")
+    for name, found in runs.items():
+        on_gpu = spread([run.gpu_memory for run in found]) if gpu else "–"
+        print(
+            f"| {name} | {spread([run.pairs_per_second for run in found])} | "
+            f"{spread([run.memory for run in found])} | {on_gpu} |"
+        )
+    base, ours = (median(run.pairs_per_second for run in found) for found in runs.values())
+    print(f"\nMedian, lowest and highest of the runs. Ratio of medians: {ours / base:.2f}")
 
 
 if __name__ == "__main__":
