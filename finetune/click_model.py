@@ -364,7 +364,7 @@ class ClickModel:
                 trained=folder,
                 serving=serving,
             )
-            network.load_state_dict(head)
+            network.load_head(head)
         except (OSError, ValueError, RuntimeError) as error:
             if isinstance(error, FootfallError):
                 raise

@@ -5,15 +5,14 @@ Imports torch; load it only where a model is trained or asked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from footfall.finetune.adapters import adapt, orthogonality
-from footfall.finetune.backbone import Pooling, load_backbone, pool, pooling_of
-from footfall.finetune.layer_split import Split, split_of
+from footfall.finetune.adapters import orthogonality
+from footfall.finetune.text_network import Reader, TextNetwork, build_reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,51 +63,18 @@ class Head(nn.Module):  # type: ignore[misc]
         return logits.squeeze(-1)
 
 
-class ClickNetwork(nn.Module):  # type: ignore[misc]
+class ClickNetwork(TextNetwork):
     """Log-odds of a response: ``texts + bias + head(numbers, categories)``.
 
     Subclasses say how texts are read (:meth:`read`) and what they say of a row (:meth:`terms`,
     :meth:`weigh`).
     """
 
-    def __init__(
-        self,
-        encoder: nn.Module,
-        head: Head,
-        *,
-        pooling: Pooling = "mean",
-        split: Split | None = None,
-        squared: bool = False,
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
+    def __init__(self, reader: Reader, head: Head, *, squared: bool = False) -> None:
+        super().__init__(reader)
         self.head = head
         self.bias = nn.Parameter(torch.zeros(()))
-        self.split = split
-        self._pooling = pooling
         self._squared = squared
-
-    def encode(self, chunks: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
-        """Vectors of all texts of the chunks, in order, float, shape (texts, width).
-
-        Each chunk is token ids, int64, shape (texts, tokens), or the hidden states that enter the
-        trained layers, float, shape (texts, tokens, width); and the attention mask.
-        """
-        vectors = []
-        for chunk in chunks:
-            states, mask = self._last_states(*chunk)
-            pooled = pool(states, mask, self._pooling)
-            vectors.append(nn.functional.normalize(pooled.float(), dim=-1))
-        return torch.cat(vectors)
-
-    def _last_states(
-        self, first: torch.Tensor, mask: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.split is None:
-            return self.encoder(input_ids=first, attention_mask=mask)[0], mask
-        if not first.is_floating_point():
-            first, mask = self.split.lower(first, mask)
-        return self.split.upper(first, mask), mask
 
     def read(self, chunks: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
         """What has to be kept of each text, shape (texts, anything)."""
@@ -169,31 +135,6 @@ class ClickNetwork(nn.Module):  # type: ignore[misc]
             loss = loss + orthogonality(self.encoder)
         return {"loss": loss, "logits": logits}
 
-    def head_parameters(self) -> list[nn.Parameter]:
-        """Everything that is not the encoder."""
-        return [p for n, p in self.named_parameters() if not n.startswith("encoder.")]
-
-    def encoder_parameters(self) -> list[nn.Parameter]:
-        """What is trained of the encoder."""
-        return [p for p in self.encoder.parameters() if p.requires_grad]
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Only what is trained, so that a checkpoint does not repeat the encoder."""
-        trained = {name for name, p in self.named_parameters() if p.requires_grad}
-        state = super().state_dict(*args, **kwargs)
-        return {name: value for name, value in state.items() if name in trained}
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
-        """Load what is trained; the rest of the encoder stays as it is."""
-        del strict
-        keys = super().load_state_dict(state_dict, strict=False, assign=assign)
-        trained = set(self.state_dict())
-        # Trainer warns about missing keys; only those of trained weights are missing in truth.
-        keys.missing_keys[:] = [name for name in keys.missing_keys if name in trained]
-        return keys
-
 
 class TwoTowers(ClickNetwork):
     """Shopper and query on one side, the item on the other.
@@ -203,8 +144,8 @@ class TwoTowers(ClickNetwork):
     ranks like the encoder's cosines.
     """
 
-    def __init__(self, encoder: nn.Module, head: Head, **options: Any) -> None:
-        super().__init__(encoder, head, **options)
+    def __init__(self, reader: Reader, head: Head, *, squared: bool = False) -> None:
+        super().__init__(reader, head, squared=squared)
         self.log_scales = nn.Parameter(torch.tensor([_QUERY_SCALE, _SHOPPER_SCALE]).log())
 
     def read(self, chunks: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
@@ -236,9 +177,9 @@ class CrossEncoder(ClickNetwork):
     log-odds are those of the numbers, and ranking by text has to be learnt.
     """
 
-    def __init__(self, encoder: nn.Module, head: Head, **options: Any) -> None:
-        super().__init__(encoder, head, **options)
-        self.match = nn.Linear(encoder.config.hidden_size, 1, bias=False)
+    def __init__(self, reader: Reader, head: Head, *, squared: bool = False) -> None:
+        super().__init__(reader, head, squared=squared)
+        self.match = nn.Linear(self.encoder.config.hidden_size, 1, bias=False)
         nn.init.zeros_(self.match.weight)
 
     def read(self, chunks: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
@@ -295,21 +236,7 @@ def build_network(
     SettingError
         If the encoder's architecture does not take the settings.
     """
-    pooling = pooling_of(settings)
-    split = None
-    if serving is not None:
-        encoder = serving
-    else:
-        whole = trained is not None and settings.tuning == "full"
-        encoder = load_backbone(settings, trained / "encoder" if whole and trained else None)
-        split = split_of(encoder, settings, pooling)
-        encoder = adapt(encoder, settings, split=split, steps=steps, trained=trained)
+    reader = build_reader(settings, steps=steps, trained=trained, serving=serving)
     head = Head(features, settings.head_hidden, categories)
     kind = TwoTowers if settings.architecture == "two_towers" else CrossEncoder
-    return kind(
-        encoder,
-        head,
-        pooling=pooling,
-        split=split,
-        squared=settings.loss == "mse",
-    )
+    return kind(reader, head, squared=settings.loss == "mse")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from footfall.errors import SettingError
+from footfall.errors import InputError, SettingError
 from footfall.finetune.backbone import load_backbone, quietly
 from footfall.finetune.model_files import load_tensors
 
@@ -107,7 +107,13 @@ def _eight_bit_tensors(encoder: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def load_for_serving(settings: TrainingSettings, folder: Path, form: str) -> nn.Module:
-    """Read what :func:`save_for_serving` wrote."""
+    """Read what :func:`save_for_serving` wrote.
+
+    Raises
+    ------
+    InputError
+        If weights are missing or damaged.
+    """
     if form == "merged":
         return load_backbone(settings, folder / "encoder")
     from transformers import AutoConfig, AutoModel
@@ -116,13 +122,27 @@ def load_for_serving(settings: TrainingSettings, folder: Path, form: str) -> nn.
     with quietly():
         encoder = AutoModel.from_config(AutoConfig.from_pretrained(str(folder / "encoder")))
     tensors = load_tensors(folder / "encoder" / _WEIGHTS)
-    for name in [name.removesuffix(".scale") for name in tensors if name.endswith(".scale")]:
+    with _old_names():
+        layers = {
+            name: _packed_layer(
+                tensors.pop(f"{name}.weight"), scale, tensors.pop(f"{name}.bias", None)
+            )
+            for name, scale in _popped(tensors, ".scale").items()
+        }
+    # Before the 8-bit layers are put in: they do not take weights that are not there.
+    missing = encoder.load_state_dict(tensors, strict=False).missing_keys
+    if any(name.rpartition(".")[0] not in layers for name in missing):
+        raise InputError(f"{folder}: the weights cannot be read: {missing[0]} is missing.")
+    for name, layer in layers.items():
         parent, _, leaf = name.rpartition(".")
-        weight, scale = tensors.pop(f"{name}.weight"), tensors.pop(f"{name}.scale")
-        layer = _packed_layer(weight, scale, tensors.pop(f"{name}.bias", None))
         setattr(encoder.get_submodule(parent), leaf, layer)
-    encoder.load_state_dict(tensors, strict=False)
     return encoder.requires_grad_(False).eval()
+
+
+def _popped(tensors: dict[str, torch.Tensor], ending: str) -> dict[str, torch.Tensor]:
+    """Take out the tensors whose names end so, by what stands before."""
+    names = [name for name in tensors if name.endswith(ending)]
+    return {name.removesuffix(ending): tensors.pop(name) for name in names}
 
 
 def _packed_layer(weight: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None) -> Any:
@@ -154,8 +174,9 @@ def _choose_kernels() -> None:
 
 @contextmanager
 def _old_names() -> Iterator[None]:
-    """Without torch's notice that this part of it is to move to the package torchao."""
+    """Without torch's notices that this part of it is to move to the package torchao."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", r"torch\.quantize_per_tensor", UserWarning)
         yield
