@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from footfall.errors import EmptyLogError, SettingError
 from footfall.finetune.controls import oversample_real, random_pairs
 from footfall.finetune.example_table import Examples
-from footfall.finetune.examples import Label, describe_rows, read_rows
+from footfall.finetune.examples import Label, read_rows
 from footfall.finetune.knowledge import check_knowledge
 from footfall.finetune.negatives import Beside, Negatives
 from footfall.finetune.pair_slates import SlateMaker, pair_rows
@@ -30,6 +30,7 @@ from footfall.finetune.pairs import (
     popularity_pairs,
     title_pairs,
 )
+from footfall.finetune.row_description import describe_rows
 
 if TYPE_CHECKING:
     from footfall.simulator.log import Log

@@ -6,21 +6,26 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import pyarrow as pa
 
-from footfall.errors import DataError, EmptyLogError, NoResponseError, SettingError
-from footfall.finetune.example_table import EXAMPLE_SCHEMA, Examples
-from footfall.finetune.item_features import item_features
+from footfall.errors import EmptyLogError, NoResponseError, SettingError
+from footfall.finetune.example_table import Examples
 from footfall.finetune.knowledge import check_knowledge
-from footfall.finetune.shopper_features import category_affinity, describe_shoppers, user_warmth
+from footfall.finetune.row_description import describe_rows
 from footfall.simulator.catalog import utc_moment
 from footfall.simulator.schema import ORIGIN_REAL
 
 if TYPE_CHECKING:
     from footfall.simulator.log import Log
 
-__all__ = ["Label", "describe_rows", "read_examples", "read_rows"]
+__all__ = [
+    "Label",
+    "check_reading",
+    "read_examples",
+    "read_rows",
+    "read_slates",
+    "rows_of_slates",
+]
 
 Label = Literal["purchased", "clicked"]
 
@@ -45,36 +50,6 @@ SELECT i.search_id, s.session_id, s.user_id, i.item_id, nullif(trim(s.query), ''
        row_number() OVER (PARTITION BY i.search_id, i.item_id ORDER BY i.position, i.score) AS copy
 FROM impressions i JOIN slates s ON s.search_id = i.search_id
 WHERE i.{label} IS NOT NULL
-"""
-
-# The latest snapshot not after the slate; synthetic slates know what their run could know.
-_PLACED = """
-SELECT r.*, CASE WHEN r.origin <> 'real' OR r.slate_at IS NULL THEN l.snapshot
-                 ELSE (SELECT coalesce(max(k.snapshot), 0) FROM snapshots k
-                       WHERE k.known_at <= r.slate_at) END AS snapshot
-FROM rows_read r, (SELECT max(snapshot) AS snapshot FROM snapshots) l
-"""
-
-_JOINED = """
-SELECT r.search_id || '/' || r.item_id || CASE WHEN r.copy > 1 THEN '#' || r.copy ELSE '' END
-         AS example_id,
-       r.search_id, r.session_id, r.user_id, r.item_id, r.query,
-       coalesce(h.shopper_text, '') AS shopper_text,
-       coalesce(h.shopper_profile, '') AS shopper_profile,
-       coalesce(h.shopper_history, []) AS shopper_history,
-       f.item_text, f.item_category, f.item_brand, r.label,
-       1.0 AS weight, r.sample_rate, r.origin, r.shown_at, r.position, r.score,
-       f.price_log, f.price_vs_category, f.popularity_log, f.category_popularity_log,
-       coalesce(a.category_affinity, 0.0) AS category_affinity,
-       CASE WHEN r.query IS NULL THEN 0.0 ELSE 1.0 END AS has_query,
-       f.item_cold, coalesce(w.user_cold, true) AS user_cold
-FROM placed r
-JOIN item_rows f ON f.item_id = r.item_id AND f.snapshot = r.snapshot
-LEFT JOIN shoppers h ON h.user_id = r.user_id AND h.snapshot = r.snapshot
-LEFT JOIN affinities a
-  ON a.user_id = r.user_id AND a.item_id = r.item_id AND a.snapshot = r.snapshot
-LEFT JOIN warmth w ON w.user_id = r.user_id
-ORDER BY r.slate_at NULLS LAST, r.search_id, r.position NULLS LAST, example_id
 """
 
 
@@ -141,10 +116,9 @@ def read_examples(
         If a run is unknown, or has or may have seen data after ``until``; or if a slate shows an
         item that ``items`` lacks.
     """
-    _check(label, origins, max_slates, snapshots)
+    check_reading(label, origins, max_slates, snapshots)
     known_until = utc_moment(until)
-    chosen = pa.table({"origin": pa.array(list(dict.fromkeys(origins)), pa.string())})
-    check_knowledge(log, chosen, known_until, allow_unknown=allow_unknown_knowledge)
+    check_knowledge(log, _origin_table(origins), known_until, allow_unknown=allow_unknown_knowledge)
     rows = read_rows(
         log, label=label, start=start, end=end, origins=origins, max_slates=max_slates, seed=seed
     )
@@ -162,7 +136,7 @@ def read_rows(
     seed: int = 0,
     searches: pa.Table | None = None,
 ) -> pa.Table:
-    """Shown items with their response, as :func:`describe_rows` takes them.
+    """Shown items with their response, for :mod:`~footfall.finetune.row_description`.
 
     Parameters
     ----------
@@ -178,7 +152,38 @@ def read_rows(
     NoResponseError
         If the log has slates but records no such response.
     """
-    chosen = pa.table({"origin": pa.array(list(dict.fromkeys(origins)), pa.string())})
+    slates = read_slates(
+        log,
+        label=label,
+        start=start,
+        end=end,
+        origins=origins,
+        max_slates=max_slates,
+        seed=seed,
+        searches=searches,
+    )
+    return rows_of_slates(log, slates, label)
+
+
+def read_slates(
+    log: Log,
+    *,
+    label: Label = "purchased",
+    start: datetime | None = None,
+    end: datetime | None = None,
+    origins: Sequence[str] = (ORIGIN_REAL,),
+    max_slates: int | None = None,
+    seed: int = 0,
+    searches: pa.Table | None = None,
+) -> pa.Table:
+    """Pages with a known response, one row each; parameters and errors as for :func:`read_rows`.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``search_id``, ``session_id``, ``user_id``, ``query``, ``origin``, ``slate_at``.
+    """
+    chosen = _origin_table(origins)
     moments = {"start": utc_moment(start), "end": utc_moment(end)}
     slates = log.query(_SLATES.format(label=label), moments, chosen_origins=chosen)
     if searches is not None:
@@ -196,55 +201,28 @@ def read_rows(
         )
     if not slates.num_rows:
         _complain_empty(log, label, chosen)
+    return slates
+
+
+def rows_of_slates(log: Log, slates: pa.Table, label: Label) -> pa.Table:
+    """Shown items of some of the pages of :func:`read_slates`."""
     return log.query(_ROWS.format(label=label), slates=slates)
 
 
-def describe_rows(
-    log: Log,
-    rows: pa.Table,
-    *,
-    until: datetime | None,
-    snapshots: int = 8,
-    demographics: pa.Table | None = None,
-) -> Examples:
-    """Examples of shown items, described by what ``log`` says of shoppers and items.
+def _origin_table(origins: Sequence[str]) -> pa.Table:
+    return pa.table({"origin": pa.array(list(dict.fromkeys(origins)), pa.string())})
 
-    The rows themselves need not be in the log: what is described may lie in the test part while
-    ``log`` holds the training part only.
 
-    Parameters
-    ----------
-    log:
-        The log whose history, prices and popularity are the features.
-    rows:
-        Columns ``search_id``, ``session_id``, ``user_id``, ``item_id``, ``query``, ``label``,
-        ``sample_rate``, ``origin``, ``shown_at``, ``slate_at``, ``position``, ``score`` and
-        ``copy`` (1, or more where a slate shows an item again).
-    until:
-        Nothing of the log from this moment on is used; none where the log holds nothing else.
-    snapshots:
-        As for :func:`read_examples`.
-    demographics:
-        What people say of themselves (``user_id`` and text columns), where ``log`` lacks some of
-        the people; the log's own when not given.
+def check_reading(
+    label: str, origins: Sequence[str], max_slates: int | None, snapshots: int
+) -> None:
+    """Refuse settings of :func:`read_examples` that are out of range.
 
     Raises
     ------
-    DataError
-        If a row shows an item that the log lacks.
+    SettingError
+        If one is.
     """
-    slates = log.query(
-        "SELECT search_id, any_value(slate_at) AS slate_at, any_value(origin) AS origin "
-        "FROM rows_read GROUP BY search_id",
-        rows_read=rows,
-    )
-    known_until = utc_moment(until)
-    times = _snapshot_times(slates, known_until, snapshots)
-    placed = log.query(_PLACED, rows_read=rows, snapshots=times)
-    return _join(log, placed, times, known_until, demographics)
-
-
-def _check(label: str, origins: Sequence[str], max_slates: int | None, snapshots: int) -> None:
     if label not in {"purchased", "clicked"}:
         raise SettingError(f"label: {label!r} is unknown.", hint="Use 'purchased' or 'clicked'.")
     if isinstance(origins, str) or not origins:
@@ -273,53 +251,3 @@ def _complain_empty(log: Log, label: str, origins: pa.Table) -> None:
         f"No slate of {names} lies in the chosen time.",
         hint="Check start and end, or see what the log holds with `footfall runs`.",
     )
-
-
-def _snapshot_times(slates: pa.Table, until: datetime | None, count: int) -> pa.Table:
-    """Moments at equal shares of the real slates before ``until``, then ``until`` itself.
-
-    Without ``until`` the last moment is infinity.
-    """
-    real = slates["slate_at"].filter(pa.array(slates["origin"].to_numpy() == ORIGIN_REAL))
-    times = real.drop_null().to_numpy().astype("datetime64[us]").astype(np.int64)
-    # DuckDB's infinity.
-    end = np.iinfo(np.int64).max if until is None else np.datetime64(until, "us").astype(np.int64)
-    times = times[times < end]
-    moments = (
-        np.unique(np.quantile(times, np.arange(count) / count, method="lower"))
-        if len(times)
-        else np.zeros(0, np.int64)
-    )
-    known = np.append(moments, end).astype("datetime64[us]")
-    return pa.table(
-        {
-            "snapshot": pa.array(np.arange(len(known)), pa.int32()),
-            "known_at": pa.array(known, pa.timestamp("us")),
-        }
-    )
-
-
-def _join(
-    log: Log,
-    placed: pa.Table,
-    times: pa.Table,
-    until: datetime | None,
-    demographics: pa.Table | None,
-) -> Examples:
-    items = item_features(log, placed, times, until)
-    shoppers, interests = describe_shoppers(log, placed, times, until, demographics)
-    table = log.query(
-        _JOINED,
-        placed=placed,
-        item_rows=items,
-        shoppers=shoppers,
-        affinities=category_affinity(log, placed, interests),
-        warmth=user_warmth(log, placed, until),
-    )
-    if table.num_rows != placed.num_rows:
-        raise DataError(
-            f"{placed.num_rows - table.num_rows} impressions show items that the table items "
-            "lacks.",
-            hint="Ingest them with the other items: `footfall ingest` reads the mapping's [items].",
-        )
-    return Examples(table.select(EXAMPLE_SCHEMA.names))

@@ -76,7 +76,7 @@ class SlateMaker:
         self._search = BM25Search(self._catalog) if kind in {"similar", "mixed"} else None
 
     def rows(self, pairs: pa.Table, origin: str, seed: int) -> pa.Table:
-        """One slate a pair, as :func:`~footfall.finetune.examples.describe_rows` takes them.
+        """One slate a pair, as :func:`~footfall.finetune.row_description.describe_rows` takes them.
 
         Pairs are taken as responses; the negatives of a slate have no item twice.
         """

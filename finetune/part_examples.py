@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 
 from footfall.errors import NoResponseError
 from footfall.finetune.example_table import Examples
-from footfall.finetune.examples import describe_rows, read_rows
+from footfall.finetune.examples import read_rows
 from footfall.finetune.parts import copy_training_part
+from footfall.finetune.row_description import describe_rows
 from footfall.simulator.histories import read_demographics
 from footfall.simulator.log import Log
 
