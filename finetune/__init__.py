@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from footfall.finetune.augment import Augmented, augment_with_report
     from footfall.finetune.augmentation_settings import AugmentationSettings
+    from footfall.finetune.click_classifier import ClickClassifier
     from footfall.finetune.click_model import ClickModel
     from footfall.finetune.click_settings import ClickSettings
     from footfall.finetune.controls import oversample_real, random_pairs
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from footfall.finetune.fuse import Fusion, fuse_with_report
     from footfall.finetune.fusion_report import FusionReport
     from footfall.finetune.fusion_settings import FusionSettings
+    from footfall.finetune.query_classifier import QueryClassifier
+    from footfall.finetune.query_pairs import QueryPairs, read_query_pairs
+    from footfall.finetune.query_settings import QuerySettings
     from footfall.finetune.tuning import read_tuning_card, tune_model
     from footfall.finetune.tuning_card import TuningCard
     from footfall.finetune.tuning_settings import TuningSettings
@@ -37,6 +41,7 @@ __all__ = [
     "AlphaChoice",
     "AugmentationSettings",
     "Augmented",
+    "ClickClassifier",
     "ClickModel",
     "ClickSettings",
     "Examples",
@@ -44,6 +49,9 @@ __all__ = [
     "FusionReport",
     "FusionSettings",
     "HalvingChoice",
+    "QueryClassifier",
+    "QueryPairs",
+    "QuerySettings",
     "TuningCard",
     "TuningSettings",
     "augment_with_report",
@@ -54,6 +62,7 @@ __all__ = [
     "oversample_real",
     "random_pairs",
     "read_examples",
+    "read_query_pairs",
     "read_tuning_card",
     "save_examples",
     "share_of_slates",
@@ -68,6 +77,7 @@ __getattr__ = lazy_exports(
         "AlphaChoice": "alpha",
         "AugmentationSettings": "augmentation_settings",
         "Augmented": "augment",
+        "ClickClassifier": "click_classifier",
         "ClickModel": "click_model",
         "ClickSettings": "click_settings",
         "Examples": "example_table",
@@ -75,6 +85,9 @@ __getattr__ = lazy_exports(
         "FusionReport": "fusion_report",
         "FusionSettings": "fusion_settings",
         "HalvingChoice": "alpha_halving",
+        "QueryClassifier": "query_classifier",
+        "QueryPairs": "query_pairs",
+        "QuerySettings": "query_settings",
         "TuningCard": "tuning_card",
         "TuningSettings": "tuning_settings",
         "augment_with_report": "augment",
@@ -85,6 +98,7 @@ __getattr__ = lazy_exports(
         "oversample_real": "controls",
         "random_pairs": "controls",
         "read_examples": "examples",
+        "read_query_pairs": "query_pairs",
         "read_tuning_card": "tuning",
         "save_examples": "example_files",
         "share_of_slates": "alpha_halving",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -25,7 +23,6 @@ from footfall.finetune.example_table import Examples
 from footfall.finetune.model_card import card_text, describe_examples, library_versions
 from footfall.finetune.model_files import (
     check_parts,
-    check_replaceable,
     finished,
     load_tensors,
     read_model_file,
@@ -34,7 +31,7 @@ from footfall.finetune.model_files import (
     whole_folder,
     write_json,
 )
-from footfall.finetune.probability import correct_log_odds, negative_rates
+from footfall.finetune.probability import correct_log_odds, negative_rates, probability_of
 from footfall.finetune.standardise import Standardiser
 from footfall.finetune.tracking import check_tracker
 
@@ -120,30 +117,18 @@ class ClickModel:
             )
         check_tracker(self.settings)
         check_parts()
-        from footfall.finetune.processes import is_main_process, process_count, wait_for_all
+        from footfall.finetune.training_folder import train_into
 
         fingerprint = training_fingerprint(self.settings, train, validation)
-        device = self.settings.device
-        if folder is None:
-            if process_count(device) > 1:
-                raise TrainingError(
-                    "Several processes train, and no folder was named.",
-                    hint="Name one that all of them reach.",
-                )
-            with tempfile.TemporaryDirectory(prefix="footfall-") as scratch:
-                self._train(train, validation, Path(scratch) / "checkpoints", fingerprint, False)
-            return self
-        folder = Path(folder)
-        if resume and finished(folder, fingerprint):
+        folder = None if folder is None else Path(folder)
+        if folder is not None and resume and finished(folder, fingerprint):
             self.__dict__.update(type(self).load(folder).__dict__)
             return self
-        check_replaceable(folder)
-        checkpoints = folder.with_name(folder.name + ".checkpoints")
-        self._train(train, validation, checkpoints, fingerprint, resume)
-        if is_main_process(device):
-            self.save(folder)
-            shutil.rmtree(checkpoints, ignore_errors=True)
-        wait_for_all(device)
+
+        def work(checkpoints: Path) -> None:
+            self._train(train, validation, checkpoints, fingerprint, resume and folder is not None)
+
+        train_into(folder, self.settings.device, work, self.save)
         return self
 
     def _train(
@@ -223,8 +208,7 @@ class ClickModel:
         log_odds = self.predict_log_odds(examples)
         if correct_prior:
             log_odds = correct_log_odds(log_odds, negative_rates(examples))
-        probability: Array = 0.5 * (1.0 + np.tanh(0.5 * log_odds))
-        return np.clip(probability, 1e-9, 1.0 - 1e-9)
+        return probability_of(log_odds)
 
     def predict_log_odds(self, examples: Examples) -> Array:
         """Log-odds of a response on the scale of the slates, float64, shape (rows,)."""

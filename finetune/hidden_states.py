@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from footfall.finetune.layer_split import Split
     from footfall.finetune.training_settings import TrainingSettings
 
-__all__ = ["STATES", "HiddenStates", "StateCache", "with_states"]
+__all__ = ["STATES", "HiddenStates", "StateCache", "states_of", "with_states"]
 
 Array = np.ndarray[Any, Any]
 Key = tuple[str, Any]
@@ -156,9 +156,14 @@ class HiddenStates:
         return made
 
 
-def with_states(pairs: PairTable, split: Split, settings: TrainingSettings) -> PairTable:
-    """Pairs whose texts start from their hidden states below what is trained."""
+def states_of(tokens: TokenTable, split: Split, settings: TrainingSettings) -> HiddenStates:
+    """Hidden states of some texts below what is trained."""
     encoder = TextEncoder(settings.encoder, max_tokens=settings.max_tokens)
     identity = f"{encoder.identity} {split.name} {split.device.type}"
     STATES.set_limit(int(settings.state_memory * 2**30))
-    return replace(pairs, states=HiddenStates(pairs.tokens, split, identity))
+    return HiddenStates(tokens, split, identity)
+
+
+def with_states(pairs: PairTable, split: Split, settings: TrainingSettings) -> PairTable:
+    """Pairs whose texts start from their hidden states below what is trained."""
+    return replace(pairs, states=states_of(pairs.tokens, split, settings))

@@ -14,8 +14,9 @@ import torch
 
 from footfall.finetune.batches import PairTable
 from footfall.finetune.network import ClickNetwork
+from footfall.finetune.text_network import TextNetwork
 
-__all__ = ["predict_log_odds", "text_terms", "weighted_log_loss"]
+__all__ = ["at_rest", "predict_log_odds", "text_terms", "weighted_log_loss"]
 
 Array = np.ndarray[Any, Any]
 
@@ -27,7 +28,7 @@ def text_terms(network: ClickNetwork, pairs: PairTable) -> torch.Tensor:
     used = pairs.used_texts()
     parts, places = pairs.tokens.parts(used)
     device = network.bias.device
-    with _at_rest(network):
+    with at_rest(network):
         chunks = map(pairs.padded, parts)
         texts = torch.cat(
             [network.read([(first.to(device), mask.to(device))]) for first, mask in chunks]
@@ -45,7 +46,8 @@ def text_terms(network: ClickNetwork, pairs: PairTable) -> torch.Tensor:
 
 
 @contextmanager
-def _at_rest(network: ClickNetwork) -> Iterator[None]:
+def at_rest(network: TextNetwork) -> Iterator[None]:
+    """Without dropout and without gradients."""
     was_training = network.training
     network.eval()
     with torch.inference_mode():
@@ -59,7 +61,7 @@ def predict_log_odds(network: ClickNetwork, pairs: PairTable) -> Array:
         return np.zeros(0)
     terms = text_terms(network, pairs)
     device = network.bias.device
-    with _at_rest(network):
+    with at_rest(network):
         logits = network.score(
             terms,
             torch.from_numpy(pairs.numbers).to(device),

@@ -8,9 +8,15 @@ import numpy as np
 
 from footfall.finetune.example_table import Examples
 
-__all__ = ["correct_log_odds", "negative_rates"]
+__all__ = ["correct_log_odds", "negative_rates", "probability_of"]
 
 Array = np.ndarray[Any, Any]
+
+
+def probability_of(log_odds: Array) -> Array:
+    """Probabilities within (0, 1), float64, of log-odds however large."""
+    probability: Array = 0.5 * (1.0 + np.tanh(0.5 * log_odds))
+    return np.clip(probability, 1e-9, 1.0 - 1e-9)
 
 
 def negative_rates(examples: Examples) -> Array:

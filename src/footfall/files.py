@@ -6,9 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from footfall.errors import DataError
+from footfall.errors import DataError, SettingError
 
-__all__ = ["whole_file"]
+__all__ = ["check_folder", "whole_file"]
+
+
+def check_folder(output: str | Path | None) -> None:
+    """Find out that a result has no place before it is worked for.
+
+    Raises
+    ------
+    SettingError
+        If the folder of the file does not exist.
+    """
+    if output is not None and not Path(output).parent.is_dir():
+        raise SettingError(
+            f"{output}: the folder {Path(output).parent} does not exist.", hint="Make it first."
+        )
 
 
 @contextmanager

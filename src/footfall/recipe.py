@@ -452,9 +452,11 @@ class _Run:
         validation = load_examples(examples / "validation.parquet")
         settings = self.recipe.training.model_copy(update={"seed": seed})
         model = steps.train(train, folder, validation=validation, settings=settings, resume=True)
-        steps.score(model, validation, folder / "validation-scores.parquet")
+        steps.score_for_evaluation(model, validation, folder / "validation-scores.parquet")
         if share == 1:
-            steps.score(model, examples / "test.parquet", folder / "test-scores.parquet")
+            steps.score_for_evaluation(
+                model, examples / "test.parquet", folder / "test-scores.parquet"
+            )
         mark.write_text(self.stages.fingerprint, encoding="utf-8")
         return folder
 

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from footfall.errors import DataError, SettingError
-from footfall.files import whole_file
+from footfall.files import check_folder, whole_file
 from footfall.finetune import (
     ClickModel,
     ClickSettings,
@@ -90,7 +90,7 @@ __all__ = [
     "make_personas",
     "read_parts",
     "report",
-    "score",
+    "score_for_evaluation",
     "simulate",
     "train",
     "tune",
@@ -191,7 +191,7 @@ def make_personas(
     settings: PersonaSettings | None = None,
 ) -> list[Persona]:
     """Make a population: fitted on a log before ``until``, or invented where ``log`` is none."""
-    _check_folder(output)
+    check_folder(output)
     settings = settings or PersonaSettings()
     if log is None:
         people = invent_personas(count, locale=settings.locale or "en_US", seed=settings.seed)
@@ -282,14 +282,6 @@ def _spread(
         )
 
     return crowd_of
-
-
-def _check_folder(output: str | Path | None) -> None:
-    """Find out that a result has no place before it is worked for."""
-    if output is not None and not Path(output).parent.is_dir():
-        raise SettingError(
-            f"{output}: the folder {Path(output).parent} does not exist.", hint="Make it first."
-        )
 
 
 def read_parts(log: str | Path, split: Split) -> Parts:
@@ -399,24 +391,22 @@ def train(
     train_part = _examples(examples)
     validation_part = None if validation is None else _examples(validation)
     model = ClickModel(settings or ClickSettings())
-    model.fit(train_part, validation_part, output, resume=resume)
-    model.save(output)
-    return model
+    return model.fit(train_part, validation_part, output, resume=resume)
 
 
 def _examples(source: str | Path | Examples) -> Examples:
     return source if isinstance(source, Examples) else load_examples(source)
 
 
-def score(
+def score_for_evaluation(
     model: str | Path | ClickModel, examples: str | Path | Examples, output: str | Path
 ) -> Path:
-    """Score examples and write the score table as Parquet."""
+    """Score labelled examples and write what the evaluation reads as Parquet."""
     import pyarrow.parquet as pq
 
     classifier = ClickModel.load(model) if isinstance(model, str | Path) else model
     part = _examples(examples)
-    _check_folder(output)
+    check_folder(output)
     table = part.score_table(classifier.predict_proba(part))
     with whole_file(output) as partial:
         pq.write_table(table, partial)
@@ -434,13 +424,15 @@ def evaluate(
     seed: int = 0,
 ) -> ArmComparison:
     """Score the models of every arm (one per training seed) on a test part and compare them."""
-    _check_folder(output)
+    check_folder(output)
     part = _examples(test)
     scores: dict[str, list[str | Path]] = {}
     for name, folders in arms.items():
         scores[name] = []
         for folder in folders:
-            scores[name].append(score(folder, part, Path(folder) / "test-scores.parquet"))
+            scores[name].append(
+                score_for_evaluation(folder, part, Path(folder) / "test-scores.parquet")
+            )
     return compare_scores(
         scores,
         output,
@@ -465,7 +457,7 @@ def compare_scores(
 
     from footfall.eval import compare_arms
 
-    _check_folder(output)
+    check_folder(output)
     for path in (path for paths in scores.values() for path in paths):
         if not Path(path).is_file():
             raise DataError(
@@ -497,7 +489,7 @@ def report(
     """Write one HTML file about a simulated run and, where given, what training gained."""
     from footfall.eval import ArmComparison, describe_run, write_report
 
-    _check_folder(output)
+    check_folder(output)
     if isinstance(evaluation, str | Path):
         if not Path(evaluation).is_file():
             raise DataError(
@@ -549,7 +541,7 @@ def compare(
     from footfall.eval import check_limits, fidelity, write_fidelity
 
     for path in (output, json):
-        _check_folder(path)
+        check_folder(path)
     check_limits(largest_ratio, require)
     with Log.open(log) as opened:
         found = fidelity(
