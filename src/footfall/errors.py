@@ -21,6 +21,8 @@ Every error says what was wrong, where, and what to do about it::
     │   ├── EngineMemoryError   not enough memory to load the model
     │   ├── EngineAnswerError   answers that cannot be used
     │   └── RecordingError      a recording lacks a request or is damaged
+    ├── TargetError             the search engine or recommender under test
+    │   └── TargetUnavailableError  its address does not answer (retryable)
     ├── TrainingError           training cannot start or went wrong
     └── MissingPartError        an optional dependency (extra) is not installed
 """
@@ -47,6 +49,8 @@ __all__ = [
     "PersonaError",
     "RecordingError",
     "SettingError",
+    "TargetError",
+    "TargetUnavailableError",
     "TooManyRejectsError",
     "TrainingError",
 ]
@@ -150,6 +154,16 @@ class EngineAnswerError(EngineError):
 
 class RecordingError(EngineError):
     """A recording lacks a request or is damaged."""
+
+
+class TargetError(FootfallError):
+    """The search engine or recommender under test cannot be used."""
+
+
+class TargetUnavailableError(TargetError):
+    """The address of the target does not answer."""
+
+    retryable = True
 
 
 class TrainingError(FootfallError):
