@@ -1,14 +1,15 @@
-"""Files that are there whole or not at all."""
+"""Files and folders that are there whole or not at all."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from footfall.errors import DataError, SettingError
 
-__all__ = ["check_folder", "whole_file"]
+__all__ = ["check_folder", "new_folder", "whole_file"]
 
 
 def check_folder(output: str | Path | None) -> None:
@@ -50,3 +51,38 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """A folder to fill that takes the name ``path`` only when the block ends well.
+
+    After an error nothing is left behind.
+
+    Raises
+    ------
+    SettingError
+        If ``path`` is a file or a folder that holds something, or its parent does not exist.
+    DataError
+        If the folder cannot be written: no permission, no room.
+    """
+    path = Path(path)
+    check_folder(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise SettingError(
+            f"{path} exists already and is not an empty folder.",
+            hint="Choose another name, or delete it if it is no longer needed.",
+        )
+    partial = path.with_name(path.name + ".partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written ({error.strerror or error}).",
+            hint="Choose a folder that can be written to and has room.",
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

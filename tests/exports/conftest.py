@@ -1,0 +1,3 @@
+from export_shop import shop
+
+__all__ = ["shop"]
