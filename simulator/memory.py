@@ -153,6 +153,10 @@ class Memory:
         known = self._taken.get(item_id)
         return known.moment if known else None
 
+    def taken(self) -> tuple[str, ...]:
+        """Ids of the items that are remembered as taken, newest last."""
+        return tuple(self._taken)
+
     def due(self, moment: datetime) -> list[str]:
         """Items taken before that are needed again at ``moment``, longest untouched first."""
         moment = utc_moment(moment)

@@ -33,6 +33,8 @@ from footfall.simulator.scoring import (
     read_scores,
 )
 from footfall.simulator.search.protocol import Recommender, SearchEngine
+from footfall.simulator.targets.protocol import Failure
+from footfall.simulator.targets.visited import VisitedTarget
 from footfall.simulator.typing_slips import TypingSlips
 
 if TYPE_CHECKING:
@@ -51,7 +53,10 @@ _QUERY_TRIES = 2
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """What all visits share: the shop's parts, and how people behave in it."""
+    """What all visits share: the shop's parts, and how people behave in it.
+
+    ``target`` answers all pages where it is given, instead of the search engine and recommender.
+    """
 
     catalog: Catalog
     search: SearchEngine
@@ -70,6 +75,9 @@ class Shop:
     most_pages: int = 4
     #: Mean of the population's patience: who has it leaves at the fitted rate.
     mean_patience: float = 2.0
+    target: VisitedTarget | None = None
+    #: Items that cannot be bought: shoppers may click them, and no more.
+    unavailable: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -90,7 +98,9 @@ class ShownItem:
 class Page:
     """One page of results; ``query`` is null when browsing.
 
-    ``chances`` are what the items' clicks were drawn from; they are not stored in the log.
+    ``chances`` are what the items' clicks were drawn from, ``intent`` included; ``needed`` is the
+    item in mind. ``failure`` and ``seconds`` are those of a target that answered. None of these is
+    stored in the log.
     """
 
     step: int
@@ -100,6 +110,10 @@ class Page:
     searched_at: datetime
     items: list[ShownItem] = field(default_factory=list)
     chances: SlateChances | None = field(default=None, compare=False)
+    intent: float = field(default=0.0, compare=False)
+    needed: str | None = field(default=None, compare=False)
+    failure: Failure | None = field(default=None, compare=False)
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def clicked(self) -> bool:
@@ -176,6 +190,7 @@ class _Visitor:
         self.clock = started_at
         self.key = key
         self.needed: set[str] = set()
+        self.need = ""
         #: Queries of this visit that served the need in mind, as they were typed.
         self.tried: list[str] = []
         self.record = Visit(started_at, started_at)
@@ -224,6 +239,7 @@ class _Visitor:
             avoid=frozenset(self.needed),
         )
         self.needed.add(need.item_id)
+        self.need = need.item_id
         return need
 
     def _write_query(
@@ -263,16 +279,11 @@ class _Visitor:
     def _read_page(
         self, query: str | None, number: int
     ) -> Generator[list[Request], Sequence[Answer], Page]:
-        size = self.shop.page_size
-        offset = (number - 1) * size
-        if query is None:
-            answered_by = self.shop.recommender.name
-            found = self.shop.recommender.recommend([self.persona], limit=size, offset=offset)[0]
-        else:
-            answered_by = self.shop.search.name
-            found = self.shop.search.search([query], limit=size, offset=offset)[0]
-        page = Page(len(self.record.pages) + 1, query, answered_by, number, self.clock)
+        page = Page(len(self.record.pages) + 1, query, "", number, self.clock)
+        page.needed, page.intent = self.need, self.intent
         self.record.pages.append(page)
+        size = self.shop.page_size
+        found = self._ask(page, size, (number - 1) * size)
         known = [item_id for item_id in dict.fromkeys(found) if item_id in self.shop.catalog]
         self.record.vanished += len(set(found)) - len(known)
         rows = self.shop.catalog.rows(known[:size]).to_pylist()
@@ -280,6 +291,27 @@ class _Visitor:
             scores = yield from self._score(query, rows)
             self._react(page, rows, scores)
         return page
+
+    def _ask(self, page: Page, limit: int, offset: int) -> Sequence[str]:
+        """Ids that the shop answers with; the page learns who answered, and how."""
+        shop = self.shop
+        if shop.target is not None:
+            answered = shop.target.page(
+                self.persona,
+                self.memory.taken(),
+                page.query,
+                self.clock,
+                limit=limit,
+                offset=offset,
+            )
+            page.answered_by = shop.target.name
+            page.failure, page.seconds = answered.failure, answered.seconds
+            return answered.item_ids
+        if page.query is None:
+            page.answered_by = shop.recommender.name
+            return shop.recommender.recommend([self.persona], limit=limit, offset=offset)[0]
+        page.answered_by = shop.search.name
+        return shop.search.search([page.query], limit=limit, offset=offset)[0]
 
     def _score(
         self, query: str | None, rows: list[dict[str, Any]]
@@ -325,6 +357,8 @@ class _Visitor:
             if click >= clicks[index]:
                 continue
             shown.clicked_at = self.clock
+            if shown.item_id in self.shop.unavailable:
+                continue
             shown.carted = bool(cart < behaviour.cart_after_click.value)
             if shown.carted and purchase < behaviour.purchase_after_cart.value:
                 shown.purchased_at = self.clock

@@ -1,0 +1,151 @@
+"""Collaborative filtering by implicit's alternating least squares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy import sparse
+
+from footfall.errors import MissingPartError, SettingError
+from footfall.simulator.targets.protocol import PageRequest
+from footfall.simulator.targets.shop_items import ShopItems, taken_pairs
+
+__all__ = ["ALSTarget", "ImplicitTarget"]
+
+
+class ImplicitTarget:
+    """Any model of the library ``implicit`` that takes ``user_items`` when it recommends.
+
+    A shopper is what they took (``history``), so that people whom the model has not been fitted on
+    are served too: matrix factorisations fold them in (``recalculate_user``). Queries are not
+    read. Who took nothing that the model knows gets what is popular.
+
+    Parameters
+    ----------
+    model:
+        A model of implicit, fitted or not; it is fitted by :meth:`fit`.
+    name:
+        What its pages are called by.
+    """
+
+    def __init__(self, model: Any, *, name: str | None = None) -> None:
+        self.model = model
+        self.name = name or type(model).__name__
+        self._shop = ShopItems.none()
+        self._left_out: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self._learned = False
+
+    def fit(self, items: pa.Table, events: pa.Table) -> ImplicitTarget:
+        """Fit the model on who took what how often."""
+        from threadpoolctl import threadpool_limits
+
+        self._shop = ShopItems.of(items, events)
+        matrix = self._matrix(taken_pairs(events))
+        self._learned = bool(matrix.nnz)
+        if self._learned:
+            # The library shares its work out itself; BLAS threads below it only stand in the way.
+            with threadpool_limits(1, "blas"):
+                self.model.fit(matrix, show_progress=False)
+        silent = ~self._shop.available | (self._shop.popularity == 0)
+        self._left_out = np.flatnonzero(silent)
+        return self
+
+    def _matrix(self, taken: pa.Table) -> Any:
+        """Who took what how often, as CSR of shape (shoppers, items)."""
+        places = [self._shop.place.get(each, -1) for each in taken["item_id"].to_pylist()]
+        columns = np.array(places, np.int64)
+        people, rows = np.unique(taken["shopper_id"].to_numpy(), return_inverse=True)
+        known = columns >= 0
+        values = taken["times"].to_numpy()[known].astype(np.float32)
+        shape = (max(1, len(people)), len(self._shop.ids))
+        return sparse.csr_matrix((values, (rows[known], columns[known])), shape=shape)
+
+    def answer(self, requests: Sequence[PageRequest]) -> list[list[str]]:
+        """One page a request."""
+        self._shop.require(self.name)
+        places = [self._shop.places_of(request.history) for request in requests]
+        pages = [self._shop.popular(request.limit, request.offset) for request in requests]
+        known = [number for number, held in enumerate(places) if held] if self._learned else []
+        if not known:
+            return pages
+        depth = max(requests[number].limit + requests[number].offset for number in known)
+        for number, row in zip(
+            known, self._recommend([places[n] for n in known], depth), strict=True
+        ):
+            request = requests[number]
+            pages[number] = row[request.offset : request.offset + request.limit]
+        return pages
+
+    def _recommend(self, histories: Sequence[Sequence[int]], depth: int) -> list[list[str]]:
+        starts = np.cumsum([0, *map(len, histories)])
+        columns = np.concatenate([np.asarray(history, np.int64) for history in histories])
+        shape = (len(histories), len(self._shop.ids))
+        taken = sparse.csr_matrix((np.ones(len(columns), np.float32), columns, starts), shape=shape)
+        taken.sum_duplicates()
+        left = len(self._shop.ids) - len(self._left_out)
+        options = {"recalculate_user": True} if hasattr(self.model, "recalculate_user") else {}
+        found, _ = self.model.recommend(
+            np.arange(len(histories)),
+            taken,
+            N=min(depth, left),
+            filter_already_liked_items=False,
+            filter_items=self._left_out,
+            **options,
+        )
+        return [self._shop.page(row[row >= 0]) for row in found]
+
+
+class ALSTarget(ImplicitTarget):
+    """Implicit-feedback matrix factorisation (Hu, Koren and Volinsky 2008).
+
+    Parameters
+    ----------
+    factors:
+        Length of a vector.
+    regularization, alpha, iterations:
+        As in the library.
+    seed:
+        Of the first vectors.
+
+    Raises
+    ------
+    MissingPartError
+        If implicit is not installed.
+    SettingError
+        If an option is unknown to it or out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        factors: int = 32,
+        regularization: float = 0.05,
+        alpha: float = 2.0,
+        iterations: int = 15,
+        seed: int = 0,
+    ) -> None:
+        if factors < 1 or iterations < 1:
+            raise SettingError(
+                f"factors is {factors} and iterations {iterations}.", hint="Use 1 or more."
+            )
+        try:
+            from implicit.cpu.als import AlternatingLeastSquares
+        except ImportError as error:
+            raise MissingPartError(
+                "The target als needs implicit.", hint="pip install 'footfall[stress]'"
+            ) from error
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1, "blas"):
+            model = AlternatingLeastSquares(
+                factors=factors,
+                regularization=regularization,
+                alpha=alpha,
+                iterations=iterations,
+                random_state=seed,
+            )
+        super().__init__(model, name="als")

@@ -1,0 +1,103 @@
+"""A way to a target that misbehaves as it is told to: slow, silent, failing, talking nonsense."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from footfall.simulator.targets.protocol import AnsweredPage, Failure, PageRequest, TargetClient
+
+__all__ = ["Faults", "FaultyClient"]
+
+_FAILURES: Final[tuple[Failure, ...]] = ("timeout", "error", "malformed")
+
+
+class Faults(BaseModel):
+    """Shares of the pages on which something goes wrong; of one page, one thing only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    slow_share: float = Field(0.0, ge=0.0, le=1.0, description="Share of pages that come late.")
+    slow_seconds: float = Field(
+        1.0, ge=0.0, description="How much later, in seconds: the mean of an exponential."
+    )
+    timeout_share: float = Field(0.0, ge=0.0, le=1.0, description="Share that never comes.")
+    timeout_seconds: float = Field(2.0, ge=0.0, description="How long a shopper waits for those.")
+    error_share: float = Field(0.0, ge=0.0, le=1.0, description="Share answered by an error.")
+    malformed_share: float = Field(0.0, ge=0.0, le=1.0, description="Share that is no answer.")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        total = self.slow_share + self.timeout_share + self.error_share + self.malformed_share
+        if total > 1.0 + 1e-9:
+            raise ValueError(f"the shares sum to {total:g}, more than all pages")
+        return self
+
+
+class FaultyClient:
+    """A target reached by a way with faults. Nobody sleeps: what is late has more ``seconds``.
+
+    Parameters
+    ----------
+    client:
+        The target. It is not asked for pages that fail.
+    faults:
+        What goes wrong, and how often.
+    seed:
+        Of what is drawn: the same requests in the same order meet the same faults.
+    """
+
+    def __init__(self, client: TargetClient, faults: Faults, *, seed: int = 0) -> None:
+        self.client = client
+        self.faults = faults
+        self._rng = np.random.default_rng([seed, 17])
+
+    @property
+    def name(self) -> str:
+        """The target's name."""
+        return self.client.name
+
+    def ask(self, requests: Sequence[PageRequest]) -> Sequence[AnsweredPage]:
+        """One answer a request; those that fail by the faults are empty."""
+        fate = self._fates(len(requests))
+        late = self._rng.exponential(self.faults.slow_seconds, len(requests))
+        reached = [place for place, kind in enumerate(fate.tolist()) if kind <= 1]
+        answered = iter(self.client.ask([requests[place] for place in reached]) if reached else ())
+        pages = []
+        for kind, seconds in zip(fate.tolist(), late.tolist(), strict=True):
+            if kind > 1:
+                pages.append(self._failed(_FAILURES[kind - 2]))
+                continue
+            page = next(answered)
+            pages.append(replace(page, seconds=page.seconds + seconds) if kind == 1 else page)
+        return pages
+
+    def _fates(self, count: int) -> npt.NDArray[Any]:
+        """Of each page: 0 well, 1 late, and then the failures in their order."""
+        faults = self.faults
+        shares = [
+            faults.slow_share,
+            faults.timeout_share,
+            faults.error_share,
+            faults.malformed_share,
+        ]
+        chances = np.clip([1.0 - sum(shares), *shares], 0.0, 1.0)
+        return self._rng.choice(len(chances), size=count, p=chances / chances.sum())
+
+    def _failed(self, failure: Failure) -> AnsweredPage:
+        seconds = self.faults.timeout_seconds if failure == "timeout" else 0.0
+        return AnsweredPage((), seconds, failure)
+
+    def fit(self, items: pa.Table, events: pa.Table) -> bool:
+        """Let the target learn: that way has no faults."""
+        return self.client.fit(items, events)
+
+    def close(self) -> None:
+        """Close the way to the target."""
+        self.client.close()

@@ -1,0 +1,152 @@
+"""Targets by name: built in, of other packages, of a Python module, or behind an address."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+from footfall.errors import FootfallError, SettingError
+from footfall.simulator.targets.adapters import as_target
+from footfall.simulator.targets.als import ALSTarget
+from footfall.simulator.targets.content import ContentTarget
+from footfall.simulator.targets.in_process import InProcessClient
+from footfall.simulator.targets.popularity import PopularityTarget
+from footfall.simulator.targets.protocol import TargetClient
+from footfall.simulator.targets.random_items import RandomTarget
+from footfall.simulator.targets.words import WordsTarget
+
+__all__ = ["TARGET_GROUP", "open_target", "target_names"]
+
+TARGET_GROUP: Final = "footfall.targets"
+
+_BUILT_IN: Final[Mapping[str, Callable[..., Any]]] = {
+    "als": ALSTarget,
+    "bm25": WordsTarget,
+    "content": ContentTarget,
+    "popularity": PopularityTarget,
+    "random": RandomTarget,
+}
+
+
+def open_target(
+    name: str,
+    *,
+    timeout: float = 2.0,
+    concurrency: int = 16,
+    options: Mapping[str, Any] | None = None,
+) -> TargetClient:
+    """Open a target.
+
+    Parameters
+    ----------
+    name:
+        ``popularity``, ``random``, ``bm25``, ``content``, ``als``, a plug-in's name,
+        ``package.module:object`` (an object, or something callable with the options that makes
+        one), or an address that begins with ``http://`` or ``https://``.
+    timeout:
+        Seconds after which a page has failed.
+    concurrency:
+        Pages asked for at the same time, behind an address.
+    options:
+        Handed to what makes the target.
+
+    Raises
+    ------
+    SettingError
+        If the name is unknown, or what it names cannot be loaded, made or asked for pages.
+    TargetUnavailableError
+        If an address does not answer.
+    """
+    given = dict(options or {})
+    if name.startswith(("http://", "https://")):
+        from footfall.simulator.targets.http import HttpClient
+
+        if given:
+            raise SettingError(
+                f"The target {name} takes no options ({', '.join(given)}).",
+                hint="Set them where the server is started.",
+            )
+        return HttpClient(name, timeout=timeout, concurrency=concurrency)
+    found = _BUILT_IN.get(name) or _find(name)
+    if isinstance(found, type) or not (hasattr(found, "answer") or hasattr(found, "fit")):
+        found = _made(found, name, given)
+    elif given:
+        raise SettingError(
+            f"The target {name!r} is a finished object and takes no options ({', '.join(given)}).",
+            hint="Leave the options out.",
+        )
+    return InProcessClient(as_target(found), timeout=timeout)
+
+
+def target_names() -> list[str]:
+    """Names of the built-in targets and of all plug-ins that can be loaded, sorted.
+
+    A plug-in that cannot be loaded is named in a ``RuntimeWarning`` and left out.
+    """
+    names = set(_BUILT_IN)
+    for point in _points():
+        try:
+            point.load()
+        except Exception as error:  # Another package's code may fail in any way.
+            warnings.warn(
+                f"The plug-in {point.name!r} ({point.value}, group {TARGET_GROUP}) is left out:"
+                f" {type(error).__name__}: {error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        else:
+            names.add(point.name)
+    return sorted(names)
+
+
+def _points() -> list[EntryPoint]:
+    return sorted(entry_points(group=TARGET_GROUP), key=lambda point: (point.name, point.value))
+
+
+def _find(name: str) -> Any:
+    points = {point.name: point for point in _points()}
+    point = points.get(name)
+    if point is None and ":" not in name:
+        raise SettingError(
+            f"There is no target {name!r}.",
+            hint=f"Use one of {', '.join(sorted({*_BUILT_IN, *points}))}, package.module:object, "
+            "or an address (http://…).",
+        )
+    try:
+        return point.load() if point else _imported(name)
+    except Exception as error:  # Another package's code may fail in any way.
+        where = f"plug-in {name!r} ({point.value})" if point else f"object {name!r}"
+        raise SettingError(
+            f"The target of the {where} cannot be loaded: {type(error).__name__}: {error}",
+            hint="Check that its package is installed and imports by itself.",
+        ) from error
+
+
+def _imported(name: str) -> Any:
+    module, _, path = name.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _made(factory: Any, name: str, options: dict[str, Any]) -> Any:
+    if not callable(factory):
+        raise SettingError(
+            f"The target {name!r} is of type {type(factory).__name__}, which cannot be asked for "
+            "pages.",
+            hint="Name an object with `answer`, or something that makes one.",
+        )
+    try:
+        return factory(**options)
+    except FootfallError:
+        raise
+    except Exception as error:
+        raise SettingError(
+            f"The target {name!r} cannot be made with the options "
+            f"({', '.join(options) or 'none'}): {type(error).__name__}: {error}",
+            hint="Check the names and values of the options.",
+        ) from error
