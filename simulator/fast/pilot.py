@@ -1,0 +1,167 @@
+"""Sessions tried out beforehand, so that responses a session are the log's.
+
+The method is that of :mod:`footfall.simulator.pilot`, on pages that the crowd without a model saw.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from footfall.simulator.arrivals import Arrivals
+from footfall.simulator.behaviour import Rate
+from footfall.simulator.expected_sessions import ExpectedSessions
+from footfall.simulator.fast.block import ENDS, Block
+from footfall.simulator.fast.plan import VisitPlan
+from footfall.simulator.intent_fit import solve_intent, solve_of_shopper
+from footfall.simulator.response_target import ResponseTarget
+from footfall.simulator.targets.protocol import TargetClient
+
+if TYPE_CHECKING:
+    from footfall.simulator.fast.shop import FastShop
+
+__all__ = ["average_levels", "expected_sessions", "try_out"]
+
+Floats = npt.NDArray[np.float64]
+
+#: Pages that the moments are computed on at most: enough for the moments, and soon done.
+_MOST_PAGES: Final = 500
+
+
+def try_out(
+    shop: FastShop,
+    client: TargetClient,
+    arrivals: Arrivals,
+    target: ResponseTarget | None,
+    *,
+    sessions: int,
+    seed: int,
+) -> dict[str, Rate]:
+    """Rates by the behaviour's names at which sessions respond as the log's do.
+
+    Parameters
+    ----------
+    shop:
+        One without shift and spread.
+    client:
+        What answers.
+    arrivals, sessions, seed:
+        Of the sessions that are tried out.
+    target:
+        What real sessions do; where it is ``None``, nothing is fitted.
+    """
+    if target is None:
+        unknown = Rate(value=0.0, note="the log does not tell the responses of a session")
+        return {"intercept_shift": unknown, "intent_spread": unknown}
+    blocks = _blocks(shop, client, arrivals, sessions, seed)
+    tried = expected_sessions(shop, blocks, target.response)
+    fit = solve_intent(tried, target)
+    words = "clicks" if target.response == "clicked" else "purchases"
+    note = f"of {target.sessions:,} real sessions, on {sessions:,} sessions tried out"
+    reached = tried.leaving_after_purchase(fit.leaving).moments(fit.shift, fit.spread)
+
+    def rate(value: float, met: str) -> Rate:
+        return Rate(value=value, source="fitted", note=f"{met} {note}")
+
+    rates = {
+        "intercept_shift": rate(
+            fit.shift, f"{reached.mean:.3g} for {target.per_session:.3g} {words} a session"
+        ),
+        "intent_spread": rate(
+            fit.spread,
+            f"{reached.responding:.3g} for {target.responding or 0.0:.3g} sessions with {words}",
+        ),
+    }
+    if fit.fits_leaving:
+        rates["leave_after_purchase"] = rate(fit.leaving, "nearest to how responses vary")
+    if target.covariance is not None:
+        share = solve_of_shopper(tried, fit, target.covariance)
+        rates["intent_of_shopper"] = rate(share, "by how the sessions of one shopper go together")
+    return rates
+
+
+def average_levels(
+    shop: FastShop, client: TargetClient, arrivals: Arrivals, *, sessions: int, seed: int
+) -> dict[str, float]:
+    """Levels of :class:`~.click_odds.Reference`; parameters as in :func:`try_out`.
+
+    One kind of page may be met in one pilot visit of ten: it counts in the whole as it comes.
+    """
+    looks, log_odds, typed = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, dtype=np.bool_)]
+    curve = shop.behaviour.looks(shop.page_size)
+    for block in _blocks(shop, client, arrivals, sessions, seed):
+        for pages, shown in zip(block.pages, block.shown, strict=True):
+            looks.append(curve[shown.position - 1])
+            log_odds.append(shown.log_odds)
+            kinds = np.array([query is not None for query in pages.query], dtype=np.bool_)
+            typed.append(kinds[shown.page])
+    excess = np.concatenate(log_odds) - shop.behaviour.intercept.value
+    weight, kind = np.concatenate(looks), np.concatenate(typed)
+
+    def mean(chosen: npt.NDArray[np.bool_]) -> float:
+        total = weight[chosen].sum()
+        return float(weight[chosen] @ excess[chosen] / total) if total > 0 else 0.0
+
+    return {"browsing_level": mean(~kind), "typed_level": mean(kind)}
+
+
+def _blocks(
+    shop: FastShop, client: TargetClient, arrivals: Arrivals, sessions: int, seed: int
+) -> list[Block]:
+    from footfall.simulator.fast.crowd import FastCrowd
+
+    plan = VisitPlan.draw(shop.personas, arrivals, sessions=sessions, days=7, seed=seed)
+    return FastCrowd(shop, client, seed=seed, ideal=False).blocks(plan)
+
+
+def expected_sessions(shop: FastShop, blocks: list[Block], response: str) -> ExpectedSessions:
+    """Expected sessions on the pages of ``blocks``, without shift, spread and intent.
+
+    Of many pages, some evenly spread ones are taken.
+    """
+    size = shop.page_size
+    looks, log_odds, category = [], [], []
+    for block in blocks:
+        for pages, shown in zip(block.pages, block.shown, strict=True):
+            grid = np.zeros((3, len(pages.visit), size))
+            place = shown.page, shown.position - 1
+            grid[0][place] = shop.behaviour.looks(size)[shown.position - 1]
+            grid[1][place] = shown.log_odds
+            grid[2][place] = shop.items.categories.path[shown.item]
+            looks.append(grid[0])
+            log_odds.append(grid[1])
+            category.append(grid[2])
+    empty = np.zeros((0, size))
+    told = [np.concatenate([empty, *each]) for each in (looks, log_odds, category)]
+    kept = (
+        np.unique(np.linspace(0, len(told[0]) - 1, _MOST_PAGES).astype(np.int64))
+        if len(told[0])
+        else []
+    )
+    told = [each[kept] for each in told]
+    alike = told[2][:, :, None] == told[2][:, None, :]
+    alike &= ((told[0] > 0)[:, :, None]) & (told[0] > 0)[:, None, :]
+    patience = np.concatenate([shop.population.patience[block.plan.shopper] for block in blocks])
+    leaving = [
+        np.clip(rate.value / (patience / shop.mean_patience), 0.02, 1.0)
+        for rate in (shop.behaviour.leave_after_page, shop.behaviour.leave_after_click)
+    ]
+    ended = np.concatenate([block.ended for block in blocks])
+    steps = np.concatenate([block.steps for block in blocks])
+    silent = ended == ENDS.index("no query")
+    gave_up = int((silent & (steps > 0)).sum())
+    stayed = gave_up + int(np.maximum(steps - 1, 0).sum())
+    return ExpectedSessions(
+        looks=told[0],
+        log_odds=told[1],
+        alike_before=alike & np.tri(size, k=-1, dtype=np.bool_),
+        leave_page=leaving[0],
+        leave_click=leaving[1],
+        without_pages=float((steps == 0).mean()),
+        giving_up=gave_up / max(1, stayed),
+        response=response,
+        behaviour=shop.behaviour,
+        most_pages=shop.most_pages,
+    )
