@@ -1,0 +1,1 @@
+"""Stress tests: a crowd of shoppers in front of a search engine or recommender."""
