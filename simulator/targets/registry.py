@@ -69,7 +69,8 @@ def open_target(
                 f"The target {name} takes no options ({', '.join(given)}).",
                 hint="Set them where the server is started.",
             )
-        return HttpClient(name, timeout=timeout, concurrency=concurrency)
+        client: TargetClient = HttpClient(name, timeout=timeout, concurrency=concurrency)
+        return client
     found = _BUILT_IN.get(name) or _find(name)
     if isinstance(found, type) or not (hasattr(found, "answer") or hasattr(found, "fit")):
         found = _made(found, name, given)
