@@ -7,6 +7,7 @@ figures are those of the recipe's test part, with 95 % intervals over users and 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from machine import describe_machine
@@ -56,6 +57,8 @@ def differences_table(comparison: ArmComparison) -> str:
 
 
 def main() -> None:
+    # Threads that spin while they wait make training several times slower beside anything else.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", help="a packaged recipe's name, or a file")
     parser.add_argument("--data", type=Path, help="folder of the source's files")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "arms_plot",
     "categories_plot",
+    "course_plot",
     "curves_plot",
     "fidelity_plot",
     "likeness_plot",
@@ -287,3 +288,27 @@ def curves_plot(curves: Sequence[tuple[str, Sequence[float], Sequence[float]]], 
 
     names = ", ".join(name for name, _, _ in curves)
     return _render("training", f"{what} by step of {names}", 2.6, draw)
+
+
+def course_plot(
+    name: str, what: str, lines: Sequence[tuple[str, Sequence[int], Sequence[float | None]]]
+) -> str:
+    """Lines of (name, days, values) over simulated days; missing values break a line."""
+    if not lines:
+        return ""
+
+    def draw(axes: Any) -> None:
+        for number, (line, days, values) in enumerate(lines):
+            colour = (_SYNTHETIC, _REAL, _CONTROL)[number % 3]
+            shown = [float("nan") if value is None else value for value in values]
+            style: Any = ("-", "--", ":")[number % 3]
+            axes.plot(list(days), shown, style, color=colour, label=_shorten(line))
+        axes.xaxis.get_major_locator().set_params(integer=True, nbins=8)
+        axes.set_xlabel("simulated day")
+        axes.set_ylabel(what)
+        axes.grid(axis="y")
+        axes.legend(fontsize=8)
+
+    key = re.sub(r"\W", "-", name)
+    ends = (f"{line} {values[0]} to {values[-1]}" for line, _, values in lines if values)
+    return _render(f"course-{key}", f"{what} by simulated day: {'; '.join(ends)}", 2.4, draw)

@@ -1,8 +1,10 @@
-"""Small servers that answer as a test wants, or misbehave on purpose."""
+"""Small servers that answer as a test wants, or misbehave on purpose; a browser."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -66,3 +68,30 @@ def small_server() -> Iterator[Callable[[Responder], SmallServer]]:
     yield start
     for server in servers:
         server.close()
+
+
+def chromium() -> str:
+    named = os.environ.get("FOOTFALL_CHROMIUM")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = named or next((path for name in names if (path := shutil.which(name))), None)
+    if not found and not os.environ.get("FOOTFALL_REQUIRE_BROWSER"):
+        pytest.skip("there is no Chromium; name one in FOOTFALL_CHROMIUM")
+    assert found, "FOOTFALL_REQUIRE_BROWSER is set, but there is no Chromium"
+    return found
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    path = chromium()
+    switches = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    switches += [
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
+    with sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=path, args=switches)
+        yield opened
+        opened.close()

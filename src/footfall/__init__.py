@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         train,
         tune,
     )
+    from footfall.stressing import ab_test, stress
 
 __all__ = [
     "ColdStartSettings",
@@ -40,6 +41,7 @@ __all__ = [
     "LiftRecipe",
     "Recipe",
     "Split",
+    "ab_test",
     "augment",
     "coldstart",
     "compare",
@@ -54,6 +56,7 @@ __all__ = [
     "run_lift",
     "run_recipe",
     "simulate",
+    "stress",
     "train",
     "tune",
 ]
@@ -68,6 +71,7 @@ __getattr__ = lazy_exports(
         "LiftRecipe": "lift_recipe",
         "Recipe": "recipe",
         "Split": "steps",
+        "ab_test": "stressing",
         "augment": "augmentation",
         "coldstart": "cold_start",
         "compare": "steps",
@@ -82,6 +86,7 @@ __getattr__ = lazy_exports(
         "run_lift": "lift",
         "run_recipe": "recipe",
         "simulate": "steps",
+        "stress": "stressing",
         "train": "steps",
         "tune": "steps",
     },

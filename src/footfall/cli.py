@@ -18,6 +18,7 @@ from footfall.commands import augment as augment_command
 from footfall.commands import coldstart as coldstart_command
 from footfall.commands import generation
 from footfall.commands import lift as lift_command
+from footfall.commands import stress as stress_command
 from footfall.commands.options import (
     INTERRUPTED,
     LogFile,
@@ -181,6 +182,8 @@ app.command()(augment_command.augment)
 app.command()(generation.generate)
 app.command()(lift_command.lift)
 app.command()(coldstart_command.coldstart)
+app.command()(stress_command.stress)
+app.command("stress-compare")(stress_command.stress_compare)
 
 
 @app.command()

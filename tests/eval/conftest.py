@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -157,30 +155,3 @@ def make_scores() -> Callable[..., pa.Table]:
         )
 
     return make
-
-
-def chromium() -> str:
-    named = os.environ.get("FOOTFALL_CHROMIUM")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = named or next((path for name in names if (path := shutil.which(name))), None)
-    if not found and not os.environ.get("FOOTFALL_REQUIRE_BROWSER"):
-        pytest.skip("there is no Chromium; name one in FOOTFALL_CHROMIUM")
-    assert found, "FOOTFALL_REQUIRE_BROWSER is set, but there is no Chromium"
-    return found
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    path = chromium()
-    switches = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    switches += [
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-    ]
-    with sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=path, args=switches)
-        yield opened
-        opened.close()

@@ -1,0 +1,243 @@
+"""Sending a crowd through a search engine or recommender, and saying what breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow.parquet as pq
+
+from footfall.errors import SettingError
+from footfall.eval.stress.ab_test import ABRow, ab_rows
+from footfall.eval.stress.measures import measure
+from footfall.eval.stress.page import write_stress
+from footfall.eval.stress.results import ScenarioResult, StressResult
+from footfall.eval.stress.run import STEADY, StressTest
+from footfall.eval.stress.scenario import Scenario, load_scenario
+from footfall.eval.stress.settings import StressSettings
+from footfall.eval.stress.world import apply_scenario, read_world
+from footfall.personas import Persona, read_personas
+from footfall.progress import console
+from footfall.recipe import validated
+from footfall.simulator import Engine, EngineSettings, Log
+from footfall.simulator.crowd_events import CrowdEvents
+from footfall.simulator.fast import FastShop
+from footfall.simulator.targets import Target, TargetClient
+from footfall.simulator.targets.adapters import as_target
+from footfall.simulator.targets.in_process import InProcessClient
+from footfall.simulator.targets.registry import open_target
+from footfall.stages import Stages, write_json
+from footfall.stress_crowds import crowd_words, open_crowd_maker
+
+__all__ = ["ab_test", "stress"]
+
+_TABLES: Final = ("visits", "pages", "impressions")
+
+
+def stress(
+    target: str | Target | TargetClient | Any,
+    *,
+    log: str | Path,
+    personas: str | Path | Sequence[Persona],
+    scenarios: Sequence[str | Path | Scenario] = (STEADY,),
+    baseline: str | Target | TargetClient | Any = "popularity",
+    until: datetime | None = None,
+    sessions: int | None = None,
+    days: int | None = None,
+    seed: int | None = None,
+    folder: str | Path | None = None,
+    settings: StressSettings | None = None,
+    engine: EngineSettings | Engine | None = None,
+    timeout: float = 2.0,
+    command: str = "",
+) -> StressResult:
+    """Send a crowd through ``target`` and ``baseline``, scenario by scenario.
+
+    Parameters
+    ----------
+    target, baseline:
+        A built-in target's name, a plug-in's, ``package.module:object``, an HTTP address, or an
+        object: :func:`footfall.simulator.targets.adapters.as_target` says which.
+    log, personas:
+        The shop's log, and its shoppers or the file that holds them.
+    scenarios:
+        Packaged names, files, or scenarios.
+    until, sessions, days, seed:
+        As in ``settings``, which they override.
+    folder:
+        Where ``stress.json``, ``report.html`` and the events go; nothing is written without it. A
+        scenario that was played there with the same settings is not played again.
+    engine:
+        The language model, for ``crowd = "llm"``.
+    timeout:
+        Seconds after which a page has failed.
+    command:
+        What the report names as the way to repeat it.
+
+    Raises
+    ------
+    SettingError
+        If a name, scenario or setting is wrong; before any work.
+    TargetError
+        If a target cannot be reached or refuses to learn.
+    """
+    given = {"until": until, "sessions": sessions, "days": days, "seed": seed}
+    chosen = _settings(settings, given)
+    loaded = _load(scenarios)
+    people = list(read_personas(personas) if isinstance(personas, str | Path) else personas)
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(closing(_client(each, timeout))) for each in (target, baseline)
+        ]
+        real = stack.enter_context(Log.open(log))
+        console.print(
+            f"{clients[0].name} beside {clients[1].name}: {len(loaded)} scenarios, "
+            f"{chosen.sessions:,} visits each in steady traffic over {chosen.days} days"
+        )
+        world = read_world(real, people, until=chosen.until)
+        shop = FastShop.open(
+            real,
+            people,
+            until=world.until,
+            page_size=chosen.page_size,
+            seed=chosen.seed,
+        )
+        maker = stack.enter_context(open_crowd_maker(real, shop, people, chosen, engine))
+        test = StressTest(world, clients[0], clients[1], maker, chosen)
+        results = _play(test, loaded, None if folder is None else Path(folder))
+    result = StressResult(
+        target=clients[0].name,
+        baseline=clients[1].name,
+        crowd=crowd_words(chosen),
+        sessions=chosen.sessions,
+        days=chosen.days,
+        shoppers=len(people),
+        items=len(world.catalog),
+        until=chosen.until,
+        seed=chosen.seed,
+        scenarios=results,
+        cautions=_cautions(chosen),
+        facts={"Log": str(log), "Seed": str(chosen.seed), "Resamples": str(chosen.resamples)},
+        command=command,
+    )
+    if folder is not None:
+        write_json(Path(folder) / "stress.json", result.model_dump(mode="json"))
+        write_stress(Path(folder) / "report.html", result)
+    return result
+
+
+def ab_test(
+    a: str | Target | TargetClient | Any,
+    b: str | Target | TargetClient | Any,
+    *,
+    log: str | Path,
+    personas: str | Path | Sequence[Persona],
+    scenario: str | Path | Scenario = STEADY,
+    settings: StressSettings | None = None,
+    timeout: float = 2.0,
+    **given: Any,
+) -> list[ABRow]:
+    """Which of two targets is better with the same shoppers, and how certain that is.
+
+    Parameters as in :func:`stress`; ``given`` are settings by name.
+    """
+    from footfall.eval.stress.crowds import play
+
+    chosen = _settings(settings, given)
+    (loaded,) = _load([scenario])
+    people = list(read_personas(personas) if isinstance(personas, str | Path) else personas)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(closing(_client(each, timeout))) for each in (a, b)]
+        real = stack.enter_context(Log.open(log))
+        shop_world = read_world(real, people, until=chosen.until)
+        shop = FastShop.open(
+            real,
+            people,
+            until=shop_world.until,
+            page_size=chosen.page_size,
+            seed=chosen.seed,
+        )
+        maker = stack.enter_context(open_crowd_maker(real, shop, people, chosen, None))
+        world = apply_scenario(
+            loaded, shop_world, sessions=chosen.sessions, days=chosen.days, seed=chosen.seed
+        )
+        every = chosen.retrain_every_days or loaded.feedback.retrain_every_days
+        of_a, of_b = (
+            play(world, client, maker, retrain_every_days=every).events for client in clients
+        )
+    resamples, seed = chosen.resamples, chosen.seed
+    return ab_rows(
+        measure(of_a, world, compared_with=of_b, resamples=resamples, seed=seed),
+        measure(of_b, world, compared_with=None, resamples=resamples, seed=seed),
+        visits=len(world.plan),
+    )
+
+
+def _settings(settings: StressSettings | None, given: dict[str, Any]) -> StressSettings:
+    values = (settings or StressSettings()).model_dump()
+    values |= {name: value for name, value in given.items() if value is not None}
+    known = f"Known settings: {', '.join(StressSettings.model_fields)}."
+    return validated(StressSettings, values, "stress", hint=known)
+
+
+def _load(scenarios: Sequence[str | Path | Scenario]) -> list[Scenario]:
+    loaded = [each if isinstance(each, Scenario) else load_scenario(each) for each in scenarios]
+    names = [each.name for each in loaded]
+    if not loaded or len(set(names)) < len(names):
+        raise SettingError(
+            f"scenarios: {', '.join(names) or 'none'} is no list of different scenarios.",
+            hint="Name one or more, each once.",
+        )
+    # Steady traffic first: the others are compared with it.
+    return sorted(loaded, key=lambda each: each.name != STEADY)
+
+
+def _client(target: Any, timeout: float) -> TargetClient:
+    if isinstance(target, str):
+        return open_target(target, timeout=timeout)
+    if isinstance(target, TargetClient):
+        return target
+    return InProcessClient(as_target(target), timeout=timeout)
+
+
+def _play(
+    test: StressTest, scenarios: Sequence[Scenario], folder: Path | None
+) -> list[ScenarioResult]:
+    if folder is None:
+        return [test.run(scenario) for scenario in scenarios]
+    folder.mkdir(parents=True, exist_ok=True)
+    results = []
+    for scenario in scenarios:
+        place = folder / scenario.name
+        file = place / "result.json"
+        stages = Stages(place)
+
+        def work(scenario: Scenario = scenario, place: Path = place, file: Path = file) -> None:
+            result = test.run(scenario, keep=lambda name, events: _keep(place, name, events))
+            write_json(file, result.model_dump(mode="json"))
+
+        place.mkdir(exist_ok=True)
+        identity = [test.settings, scenario, test.target.name, test.baseline.name]
+        stages.run(scenario.name, identity, file, work)
+        results.append(ScenarioResult.model_validate_json(file.read_bytes()))
+    return results
+
+
+def _keep(place: Path, name: str, events: CrowdEvents) -> None:
+    for table in _TABLES:
+        pq.write_table(getattr(events, table), place / f"{name}-{table}.parquet")
+
+
+def _cautions(settings: StressSettings) -> list[str]:
+    cautions = [
+        "Shoppers are simulated: what they like is fitted on the log, and what the log does not "
+        "show they do not know. Read differences between targets, not levels.",
+        "Intervals are over shoppers, of one crowd and one seed, and not adjusted for the number "
+        "of measures.",
+    ]
+    if settings.until is None:
+        cautions.append("No --until was given: target and shoppers know the whole log.")
+    return cautions
