@@ -27,12 +27,20 @@ __all__ = ["QueryWriter", "foreign_words"]
 
 _CYRILLIC: Final = {
     **dict(zip("abcdefghiklmnopqrstuvwyz", "абцдефгхиклмнопкрстуввйз", strict=True)),
-    **{"j": "дж", "x": "кс"},
+    "j": "дж",
+    "x": "кс",
 }
 _LATIN: Final = {
     **dict(zip("абвгдезийклмнопрстуфыэ", "abvgdeziyklmnoprstufye", strict=True)),
-    **{"ё": "yo", "ж": "zh", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch"},
-    **{"ю": "yu", "я": "ya"},
+    "ё": "yo",
+    "ж": "zh",
+    "х": "kh",
+    "ц": "ts",
+    "ч": "ch",
+    "ш": "sh",
+    "щ": "shch",
+    "ю": "yu",
+    "я": "ya",
 }
 #: The hard and the soft sign are not heard.
 _LETTERS: Final = _CYRILLIC | _LATIN | {"ъ": "", "ь": ""}
