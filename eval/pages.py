@@ -6,7 +6,7 @@ import math
 from importlib.resources import files
 from typing import Any
 
-from footfall.eval.results import format_interval, format_number
+from footfall.eval.results import format_figure, format_interval, format_number
 
 __all__ = ["format_duration", "render_page"]
 
@@ -43,6 +43,7 @@ def render_page(template: str, **content: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "figure": format_figure,
         "number": format_number,
         "duration": format_duration,
         "price": _price,

@@ -17,6 +17,8 @@ __all__ = [
     "EvaluationRow",
     "SliceVerdict",
     "Verdict",
+    "format_figure",
+    "format_figures",
     "format_interval",
     "format_number",
     "rows_to_markdown",
@@ -38,6 +40,23 @@ def format_interval(low: float | None, high: float | None, *, signed: bool = Fal
     if low is None or high is None:
         return ""
     return f"{format_number(low, signed=signed)} to {format_number(high, signed=signed)}"
+
+
+def format_figure(value: float | None, *, signed: bool = False) -> str:
+    """A number of any size for people: three significant digits, a dash where there is none."""
+    if value is None:
+        return "–"
+    sign = "+" if signed else ""
+    size = abs(value)
+    text = f"{value:{sign},.0f}" if size >= 100 else f"{value:{sign}.3g}"
+    return text.replace("-", "−")
+
+
+def format_figures(low: float | None, high: float | None, *, signed: bool = False) -> str:
+    """Both bounds as :func:`format_figure` writes them, or nothing."""
+    if low is None or high is None:
+        return ""
+    return f"{format_figure(low, signed=signed)} to {format_figure(high, signed=signed)}"
 
 
 def rows_to_markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import norm
 
-from footfall.eval.results import format_interval, format_number, rows_to_markdown
+from footfall.eval.results import format_figures, format_figure, rows_to_markdown
 from footfall.eval.stress.rows import MeasureRow
 
 __all__ = ["ABRow", "ab_rows", "ab_table"]
@@ -101,10 +101,10 @@ def ab_table(rows: Sequence[ABRow], *, a: str, b: str) -> str:
     body = [
         [
             row.measure,
-            format_number(row.a, digits=3),
-            format_number(row.b, digits=3),
-            f"{format_number(row.difference, signed=True, digits=3)} "
-            f"({format_interval(row.low, row.high, signed=True)})",
+            format_figure(row.a),
+            format_figure(row.b),
+            f"{format_figure(row.difference, signed=True)} "
+            f"({format_figures(row.low, row.high, signed=True)})",
             names[row.better],
             "–" if row.certainty is None else f"{row.certainty:.1%}",
             "–" if row.saved is None else f"{row.saved:.0%}",

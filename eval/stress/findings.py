@@ -1,18 +1,28 @@
-"""What a scenario showed, in plain words: only what its interval bears out."""
+"""What a scenario showed, in plain words: only what its interval bears out.
+
+Waiting times are left to the tables: between a target of this process and one behind an address
+they always differ.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from footfall.eval.results import format_interval, format_number
+from footfall.eval.results import format_figure, format_figures
 from footfall.eval.stress.results import OwnLoss
 from footfall.eval.stress.rows import MeasureRow
+from footfall.eval.stress.waiting import WAITING_MEASURES
 
 __all__ = ["findings_of"]
 
-#: Sentences of a kind: the clearest ones.
+#: Sentences of a kind.
 _MOST: Final = 4
+_WAITING: Final = frozenset(
+    measure.name
+    for measure in WAITING_MEASURES
+    if measure.name == "throughput" or measure.name.startswith("latency")
+)
 
 
 def findings_of(
@@ -22,7 +32,7 @@ def findings_of(
     target: str,
     baseline: str,
 ) -> list[str]:
-    """Sentences about the clearest differences, the clearest first.
+    """Sentences about differences, in the order of the list of measures.
 
     Parameters
     ----------
@@ -41,10 +51,12 @@ def findings_of(
     ]
     directions = {row.measure: row.direction for row in rows}
     lost = [
-        f"{name}: under this scenario {target} loses {format_number(abs(loss.value), digits=3)} "
-        f"({format_interval(loss.low, loss.high, signed=True)}) more than {baseline} does."
+        f"{name}: under this scenario {target} loses {format_figure(abs(loss.value))} "
+        f"({format_figures(loss.low, loss.high, signed=True)}) more than {baseline} does."
         for name, loss in own.items()
-        if loss.value is not None and _is_loss(loss, directions.get(name, "neither"))
+        if loss.value is not None
+        and name not in _WAITING
+        and _is_loss(loss, directions.get(name, "neither"))
     ]
     changed = [
         f"{row.measure}: what it caused changes it when it learns from it, "
@@ -56,7 +68,7 @@ def findings_of(
 
 def _clearest(rows: Sequence[MeasureRow], *, judged_only: bool = True) -> list[MeasureRow]:
     clear = [row for row in rows if (row.judged if judged_only else _certain(row))]
-    return sorted(clear, key=_clearness, reverse=True)[:_MOST]
+    return [row for row in clear if row.measure not in _WAITING][:_MOST]
 
 
 def _certain(row: MeasureRow) -> bool:
@@ -64,21 +76,13 @@ def _certain(row: MeasureRow) -> bool:
     return low is not None and high is not None and (low > 0.0 or high < 0.0)
 
 
-def _clearness(row: MeasureRow) -> float:
-    """The difference in widths of its interval."""
-    low, high = row.difference_low, row.difference_high
-    if row.difference is None or low is None or high is None:
-        return 0.0
-    return abs(row.difference) / max(high - low, 1e-12)
-
-
 def _figures(row: MeasureRow, other: str = "") -> str:
     beside = f"{other}: " if other else ""
     return (
-        f"{format_number(row.value, digits=3)} against {beside}"
-        f"{format_number(row.baseline, digits=3)} (difference "
-        f"{format_number(row.difference, signed=True, digits=3)}, "
-        f"{format_interval(row.difference_low, row.difference_high, signed=True)})"
+        f"{format_figure(row.value)} against {beside}"
+        f"{format_figure(row.baseline)} (difference "
+        f"{format_figure(row.difference, signed=True)}, "
+        f"{format_figures(row.difference_low, row.difference_high, signed=True)})"
     )
 
 

@@ -95,7 +95,7 @@ def stress_table(found: StressResult, scenario: ScenarioResult) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from footfall.eval.results import format_interval, format_number
+    from footfall.eval.results import format_figure, format_figures
 
     table = Table(show_header=True, header_style="bold", title=scenario.title)
     table.add_column("measure", overflow="fold")
@@ -108,10 +108,10 @@ def stress_table(found: StressResult, scenario: ScenarioResult) -> Table:
             continue
         table.add_row(
             Text(row.measure),
-            format_number(row.value, digits=3),
-            format_number(row.baseline, digits=3),
-            format_number(row.difference, signed=True, digits=3),
-            format_interval(row.difference_low, row.difference_high, signed=True),
+            format_figure(row.value),
+            format_figure(row.baseline),
+            format_figure(row.difference, signed=True),
+            format_figures(row.difference_low, row.difference_high, signed=True),
             Text(row.judged, style=styles.get(row.judged, "")),
         )
     return table

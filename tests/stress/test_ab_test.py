@@ -69,6 +69,6 @@ def test_the_table_names_the_winner_and_leaves_out_what_is_unknown():
         visits=10,
     )
     table = ab_table(rows, a="als", b="popularity")
-    assert "| ctr | 0.500 | 0.300 | +0.200" in table
+    assert "| ctr | 0.5 | 0.3 | +0.2" in table
     assert "| als | 100.0% |" in table
     assert "novelty" not in table

@@ -144,9 +144,9 @@ def test_findings_tell_only_what_intervals_bear_out():
     rows = [row("ctr"), row("gini", 0.7, 0.01), row("ndcg", 0.2, -0.3)]
     own = {"ctr": OwnLoss(value=-0.2, low=-0.3, high=-0.1), "gini": OwnLoss(value=0.1)}
     told = findings_of(rows, [row("coverage", 0.2, -0.3, direction="neither")], own, "als", "pop")
-    assert [sentence.split(":")[0] for sentence in told] == ["ndcg", "ctr", "ctr", "coverage"]
-    assert "als is worse than pop, 0.200 against 0.500" in told[0]
-    assert "loses 0.200" in told[2]
+    assert [sentence.split(":")[0] for sentence in told] == ["ctr", "ndcg", "ctr", "coverage"]
+    assert "als is worse than pop, 0.2 against 0.5" in told[1]
+    assert "loses 0.2" in told[2]
     assert "left as it was" in told[3]
 
 
