@@ -21,8 +21,10 @@ class ImplicitTarget:
     """Any model of the library ``implicit`` that takes ``user_items`` when it recommends.
 
     A shopper is what they took (``history``), so that people whom the model has not been fitted on
-    are served too: matrix factorisations fold them in (``recalculate_user``). Queries are not
-    read. Who took nothing that the model knows gets what is popular.
+    are served too: they are folded in (``recalculate_user``) where the model can do that; other
+    factorisations (BPR, logistic) are given the mean of the items' vectors. Queries are not read.
+    Who took nothing that the model knows gets what is popular, and popular items follow where the
+    model has no more.
 
     Parameters
     ----------
@@ -67,7 +69,11 @@ class ImplicitTarget:
     def answer(self, requests: Sequence[PageRequest]) -> list[list[str]]:
         """One page a request."""
         self._shop.require(self.name)
-        places = [self._shop.places_of(request.history) for request in requests]
+        popularity = self._shop.popularity
+        places = [
+            [place for place in self._shop.places_of(request.history) if popularity[place]]
+            for request in requests
+        ]
         pages = [self._shop.popular(request.limit, request.offset) for request in requests]
         known = [number for number, held in enumerate(places) if held] if self._learned else []
         if not known:
@@ -77,7 +83,8 @@ class ImplicitTarget:
             known, self._recommend([places[n] for n in known], depth), strict=True
         ):
             request = requests[number]
-            pages[number] = row[request.offset : request.offset + request.limit]
+            filled = self._shop.filled(row, request.offset + request.limit)
+            pages[number] = filled[request.offset :]
         return pages
 
     def _recommend(self, histories: Sequence[Sequence[int]], depth: int) -> list[list[str]]:
@@ -86,17 +93,36 @@ class ImplicitTarget:
         shape = (len(histories), len(self._shop.ids))
         taken = sparse.csr_matrix((np.ones(len(columns), np.float32), columns, starts), shape=shape)
         taken.sum_duplicates()
-        left = len(self._shop.ids) - len(self._left_out)
-        options = {"recalculate_user": True} if hasattr(self.model, "recalculate_user") else {}
-        found, _ = self.model.recommend(
-            np.arange(len(histories)),
-            taken,
-            N=min(depth, left),
-            filter_already_liked_items=False,
-            filter_items=self._left_out,
-            **options,
-        )
+        wanted = min(depth, len(self._shop.ids) - len(self._left_out))
+        found = self._ranked(taken, wanted) if wanted else np.zeros((len(histories), 0), int)
         return [self._shop.page(row[row >= 0]) for row in found]
+
+    def _ranked(self, taken: Any, wanted: int) -> Any:
+        """Places of the best items of each row of ``taken``; -1 where there are no more."""
+        fold_in = {"recalculate_user": True} if hasattr(self.model, "recalculate_user") else {}
+        try:
+            found, _ = self.model.recommend(
+                np.arange(taken.shape[0]),
+                taken,
+                N=wanted,
+                filter_already_liked_items=False,
+                filter_items=self._left_out,
+                **fold_in,
+            )
+        except NotImplementedError:  # a factorisation that cannot fold in
+            return self._by_mean(taken, wanted)
+        return found
+
+    def _by_mean(self, taken: Any, wanted: int) -> Any:
+        from implicit.cpu.topk import topk
+
+        counts = np.asarray(taken.sum(axis=1), np.float32)
+        people = np.asarray(taken @ self.model.item_factors, np.float32) / counts
+        # Where all people have the same value, the model keeps the items' biases.
+        fixed = np.ptp(self.model.user_factors, axis=0) == 0
+        people[:, fixed] = self.model.user_factors[0, fixed]
+        found, _ = topk(self.model.item_factors, people, wanted, filter_items=self._left_out)
+        return found
 
 
 class ALSTarget(ImplicitTarget):

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from footfall.errors import SettingError
 from footfall.simulator.fast.vectors import EncoderName, fit_vectors
+from footfall.simulator.targets.nearest import NearestItems
 from footfall.simulator.targets.protocol import PageRequest
 from footfall.simulator.targets.shop_items import ShopItems
 
@@ -18,6 +19,8 @@ __all__ = ["ContentTarget"]
 
 #: Requests that are scored against all items at once: 512 of 90,000 items take 180 MB.
 _ROWS: Final = 512
+#: Queries whose vectors are kept.
+_MOST_QUERIES: Final = 100_000
 
 
 class ContentTarget:
@@ -66,6 +69,7 @@ class ContentTarget:
         self._texts: tuple[str, ...] = ()
         self._maker: Any = None
         self._vectors: npt.NDArray[np.float32] = np.zeros((0, 1), np.float32)
+        self._nearest = NearestItems(self._vectors)
 
     def fit(self, items: pa.Table, events: pa.Table) -> ContentTarget:
         """Encode the items' texts; those of the last call are not encoded again."""
@@ -79,6 +83,7 @@ class ContentTarget:
             self._vectors = encoded[[place[text] for text in texts]]
             self._texts = texts
             self._encoded = {}
+        self._nearest = NearestItems(self._vectors[self._shop.order])
         return self
 
     def answer(self, requests: Sequence[PageRequest]) -> list[list[str]]:
@@ -91,21 +96,14 @@ class ContentTarget:
 
     def _pages(self, requests: Sequence[PageRequest]) -> list[list[str]]:
         wanted = self._wanted(requests)
-        known = np.abs(wanted).max(axis=1) > 0
-        pages = [
-            [] if k else self._shop.popular(r.limit, r.offset)
-            for k, r in zip(known, requests, strict=True)
-        ]
-        asked = np.flatnonzero(known)
-        for limit, offset in {(requests[n].limit, requests[n].offset) for n in asked.tolist()}:
-            rows = [
-                n
-                for n in asked.tolist()
-                if (requests[n].limit, requests[n].offset) == (limit, offset)
-            ]
-            found = self._shop.best(wanted[rows] @ self._vectors.T, limit, offset)
-            for number, page in zip(rows, found, strict=True):
-                pages[number] = page
+        known = np.flatnonzero(np.abs(wanted).max(axis=1) > 0)
+        pages = [self._shop.popular(each.limit, each.offset) for each in requests]
+        if len(known):
+            depth = max(requests[n].limit + requests[n].offset for n in known.tolist())
+            found = self._shop.order[self._nearest.best(wanted[known], depth)]
+            for number, places in zip(known.tolist(), found, strict=True):
+                asked = requests[number]
+                pages[number] = self._shop.page(places[asked.offset :][: asked.limit])
         return pages
 
     def _wanted(self, requests: Sequence[PageRequest]) -> npt.NDArray[np.float32]:
@@ -113,6 +111,9 @@ class ContentTarget:
         queries = [(request.query or "").strip() for request in requests]
         new = [query for query in dict.fromkeys(queries) if query and query not in self._encoded]
         if new:
+            if len(self._encoded) > _MOST_QUERIES:
+                self._encoded = {}
+                new = [query for query in dict.fromkeys(queries) if query]
             self._encoded |= dict(zip(new, self._maker.encode(new), strict=True))
         wanted = np.zeros((len(requests), self._vectors.shape[1]), np.float32)
         for number, (request, query) in enumerate(zip(requests, queries, strict=True)):

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from footfall.simulator.fast.draws import exponentials, text_keys, uniforms
 from footfall.simulator.targets.protocol import AnsweredPage, Failure, PageRequest, TargetClient
 
 __all__ = ["Faults", "FaultyClient"]
 
+#: Streams of random numbers.
+_FATE: Final = 62
+_DELAY: Final = 63
 _FAILURES: Final[tuple[Failure, ...]] = ("timeout", "error", "malformed")
 
 
@@ -50,13 +54,14 @@ class FaultyClient:
     faults:
         What goes wrong, and how often.
     seed:
-        Of what is drawn: the same requests in the same order meet the same faults.
+        Of what is drawn. What befalls a page belongs to its request (shopper, time, query and
+        page), so that two targets meet the same faults with the same shoppers.
     """
 
     def __init__(self, client: TargetClient, faults: Faults, *, seed: int = 0) -> None:
         self.client = client
         self.faults = faults
-        self._rng = np.random.default_rng([seed, 17])
+        self._seed = seed
 
     @property
     def name(self) -> str:
@@ -65,8 +70,11 @@ class FaultyClient:
 
     def ask(self, requests: Sequence[PageRequest]) -> Sequence[AnsweredPage]:
         """One answer a request; those that fail by the faults are empty."""
-        fate = self._fates(len(requests))
-        late = self._rng.exponential(self.faults.slow_seconds, len(requests))
+        keys = text_keys(
+            [f"{r.shopper_id}/{r.at.isoformat()}/{r.query}/{r.offset}" for r in requests]
+        )
+        fate = self._fates(uniforms(self._seed, _FATE, keys))
+        late = self.faults.slow_seconds * exponentials(self._seed, _DELAY, keys)
         reached = [place for place, kind in enumerate(fate.tolist()) if kind <= 1]
         answered = iter(self.client.ask([requests[place] for place in reached]) if reached else ())
         pages = []
@@ -78,7 +86,7 @@ class FaultyClient:
             pages.append(replace(page, seconds=page.seconds + seconds) if kind == 1 else page)
         return pages
 
-    def _fates(self, count: int) -> npt.NDArray[Any]:
+    def _fates(self, chance: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """Of each page: 0 well, 1 late, and then the failures in their order."""
         faults = self.faults
         shares = [
@@ -87,8 +95,8 @@ class FaultyClient:
             faults.error_share,
             faults.malformed_share,
         ]
-        chances = np.clip([1.0 - sum(shares), *shares], 0.0, 1.0)
-        return self._rng.choice(len(chances), size=count, p=chances / chances.sum())
+        fate = np.searchsorted(np.cumsum(shares), chance, side="right") + 1
+        return np.where(fate > len(shares), 0, fate)
 
     def _failed(self, failure: Failure) -> AnsweredPage:
         seconds = self.faults.timeout_seconds if failure == "timeout" else 0.0

@@ -30,6 +30,9 @@ _BUILT_IN: Final[Mapping[str, Callable[..., Any]]] = {
     "random": RandomTarget,
 }
 
+#: What has one of these is asked as it is; anything else is called to make one.
+_FINISHED: Final = ("answer", "fit", "search", "recommend")
+
 
 def open_target(
     name: str,
@@ -72,7 +75,7 @@ def open_target(
         client: TargetClient = HttpClient(name, timeout=timeout, concurrency=concurrency)
         return client
     found = _BUILT_IN.get(name) or _find(name)
-    if isinstance(found, type) or not (hasattr(found, "answer") or hasattr(found, "fit")):
+    if isinstance(found, type) or not any(hasattr(found, each) for each in _FINISHED):
         found = _made(found, name, given)
     elif given:
         raise SettingError(

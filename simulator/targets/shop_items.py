@@ -84,32 +84,19 @@ class ShopItems:
         """The most popular available items."""
         return self.page(self.order[offset : offset + limit])
 
+    def filled(self, page: Sequence[str], length: int) -> list[str]:
+        """A page of ``length`` ids: what is popular follows what it holds."""
+        found = list(page[:length])
+        if len(found) < length:
+            held = set(found)
+            spare = self.popular(length + len(held), 0)
+            found += [item_id for item_id in spare if item_id not in held]
+        return found[:length]
+
     def places_of(self, item_ids: Iterable[str]) -> list[int]:
         """Places of those ids that the shop has."""
         place = self.place
         return [place[item_id] for item_id in item_ids if item_id in place]
-
-    def best(self, scores: npt.NDArray[Any], limit: int, offset: int) -> list[list[str]]:
-        """Best available items by score of each row, shape (requests, items); ties by popularity.
-
-        Items without a score (not a number, or minus infinity) are left out.
-        """
-        if not len(self.order):
-            return [[] for _ in scores]
-        wanted = min(limit + offset, len(self.order))
-        # Only available items compete, the popular ones first, so that equal ones keep that order.
-        held = np.where(np.isfinite(scores), scores, -np.inf)[:, self.order]
-        if wanted < held.shape[1]:
-            nearest = np.sort(np.argpartition(-held, wanted - 1, axis=1)[:, :wanted], axis=1)
-        else:
-            nearest = np.tile(np.arange(held.shape[1]), (len(held), 1))
-        values = np.take_along_axis(held, nearest, axis=1)
-        ranked = np.take_along_axis(nearest, np.argsort(-values, axis=1, kind="stable"), axis=1)
-        pages = []
-        for row, places in zip(held, ranked, strict=True):
-            kept = places[row[places] > -np.inf][offset : offset + limit]
-            pages.append(self.page(self.order[kept]))
-        return pages
 
     def require(self, name: str) -> None:
         """Refuse to answer before anything was learned.

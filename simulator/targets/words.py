@@ -47,18 +47,20 @@ class WordsTarget:
         return pages
 
     def _page(self, query: str, limit: int, offset: int) -> list[str]:
-        found = self._found(query, limit + offset) if query else []
+        found = self.found(query, limit + offset)
         if not found:
             return self._shop.popular(limit, offset)
         return found[offset : offset + limit]
 
-    def _found(self, query: str, wanted: int) -> list[str]:
-        """Available items that share a word with the query, best first."""
+    def found(self, query: str | None, wanted: int) -> list[str]:
+        """Available items that share a word with the query, best first; ``wanted`` at most."""
         assert self._search is not None
         shop = self._shop
+        if not (query or "").strip():
+            return []
         ranked, depth = list[str](), _SPARE * wanted
         while True:
-            (ranked,) = self._search.search([query], limit=depth)
+            (ranked,) = self._search.search([query or ""], limit=depth)
             kept = [item for item in ranked if shop.available[shop.place[item]]]
             if len(kept) >= wanted or len(ranked) < depth:
                 return kept[:wanted]
