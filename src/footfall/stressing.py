@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import pyarrow.parquet as pq
 
 from footfall.errors import SettingError
@@ -18,7 +20,7 @@ from footfall.eval.stress.results import ScenarioResult, StressResult
 from footfall.eval.stress.run import STEADY, StressTest
 from footfall.eval.stress.scenario import Scenario, load_scenario
 from footfall.eval.stress.settings import StressSettings
-from footfall.eval.stress.world import apply_scenario, read_world
+from footfall.eval.stress.world import StressWorld, apply_scenario, read_world
 from footfall.personas import Persona, read_personas
 from footfall.progress import console
 from footfall.recipe import validated
@@ -209,6 +211,7 @@ def _play(
     if folder is None:
         return [test.run(scenario) for scenario in scenarios]
     folder.mkdir(parents=True, exist_ok=True)
+    shop = _identity(test.world)
     results = []
     for scenario in scenarios:
         place = folder / scenario.name
@@ -220,10 +223,23 @@ def _play(
             write_json(file, result.model_dump(mode="json"))
 
         place.mkdir(exist_ok=True)
-        identity = [test.settings, scenario, test.target.name, test.baseline.name]
+        identity = [test.settings, scenario, test.target.name, test.baseline.name, shop]
         stages.run(scenario.name, identity, file, work)
         results.append(ScenarioResult.model_validate_json(file.read_bytes()))
     return results
+
+
+def _identity(world: StressWorld) -> str:
+    """Hash of what was read of the shop, and of its people."""
+    digest = hashlib.sha256()
+    for persona in world.personas:
+        digest.update(persona.model_dump_json().encode())
+    with duckdb.connect() as connection:
+        for table in (world.catalog.table, world.events):
+            connection.register("told", table)
+            rows = connection.sql("SELECT count(*), bit_xor(hash(told)) FROM told").fetchone()
+            digest.update(str(rows).encode())
+    return digest.hexdigest()[:16]
 
 
 def _keep(place: Path, name: str, events: CrowdEvents) -> None:
