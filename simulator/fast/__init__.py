@@ -2,6 +2,15 @@
 
 from footfall.simulator.fast.crowd import FastCrowd
 from footfall.simulator.fast.plan import VisitPlan
+from footfall.simulator.fast.settings import FastSettings, FastSummary
 from footfall.simulator.fast.shop import FastShop
+from footfall.simulator.fast.writing import FastSimulation
 
-__all__ = ["FastCrowd", "FastShop", "VisitPlan"]
+__all__ = [
+    "FastCrowd",
+    "FastSettings",
+    "FastShop",
+    "FastSimulation",
+    "FastSummary",
+    "VisitPlan",
+]

@@ -29,7 +29,7 @@ from footfall.simulator.fast.plan import SHOPPER, VisitPlan
 from footfall.simulator.fast.responses import Chances, draw_responses
 from footfall.simulator.fast.shop import FastShop
 from footfall.simulator.fast.taken import Taken
-from footfall.simulator.targets.protocol import PageRequest, TargetClient
+from footfall.simulator.targets.protocol import AnsweredPage, PageRequest, TargetClient
 
 __all__ = ["FastCrowd", "QueryChange"]
 
@@ -137,15 +137,18 @@ class FastCrowd:
         pieces = [order[at : at + _MOST_VISITS] for at in range(0, len(order), _MOST_VISITS)]
         found = []
         for piece in pieces:
-            block = self._begin(plan.take(piece))
+            block = self.begin(plan.take(piece))
             while len(active := np.flatnonzero(block.ended < 0)):
-                self._step(block, active)
+                active, requests = self.asking(block, active)
+                if requests:
+                    self.answered(block, active, self.client.ask(requests))
             changed, history = self._taken.take_in(block)
             self._odds.remember(changed, history)
             found.append(block)
         return found
 
-    def _begin(self, plan: VisitPlan) -> Block:
+    def begin(self, plan: VisitPlan) -> Block:
+        """Visits that come in; nobody has asked for a page yet."""
         shop, seed, number = self.shop, self.seed, plan.number
         behaviour = shop.behaviour
         share = behaviour.intent_of_shopper.value
@@ -169,17 +172,17 @@ class FastCrowd:
             block.ideal[:] = np.nan
         return block
 
-    def _step(self, block: Block, active: Ints) -> None:
-        """One page of every active visit."""
+    def asking(self, block: Block, active: Ints) -> tuple[Ints, list[PageRequest]]:
+        """What these visits ask for next, and which of them ask: who finds no words ends."""
         active = self._type(block, active)
-        if not len(active):
-            return
+        return active, self._requests(block, active)
+
+    def answered(self, block: Block, active: Ints, answers: Sequence[AnsweredPage]) -> None:
+        """What these visits do with the pages that they asked for, one each."""
         block.steps[active] += 1
         arrived = block.seconds[active].copy()
-        answers = read_answers(
-            self.client.ask(self._requests(block, active)), self.shop.place, self.shop.page_size
-        )
-        shown, bought, clicked = self._react(block, active, answers)
+        read = read_answers(answers, self.shop.place, self.shop.page_size)
+        shown, bought, clicked = self._react(block, active, read)
         block.pages.append(
             StepRows(
                 visit=active,
@@ -188,13 +191,13 @@ class FastCrowd:
                 query=[block.typed[each] for each in active.tolist()],
                 needed=block.needed[active].copy(),
                 seconds_in=arrived,
-                failure=answers.failure,
-                waited=answers.seconds,
+                failure=read.failure,
+                waited=read.seconds,
                 ideal=block.ideal[active].copy(),
             )
         )
         block.shown.append(shown)
-        self._go_on(block, active, answers, bought, clicked)
+        self._go_on(block, active, read, bought, clicked)
 
     def _type(self, block: Block, active: Ints) -> Ints:
         """Queries of those who begin a list; who finds no words ends, the others are returned."""
@@ -226,13 +229,13 @@ class FastCrowd:
         block.seconds[typing] += _SECONDS_PER_QUERY * wait
         block.attempt[typing] += 1
         if self._ideal is not None and len(begins):
-            query, typed = self._meant(block, begins)
+            meant, typed = self._meant(block, begins)
             block.ideal[begins] = self._ideal.gains(
                 self._odds,
                 block.plan.shopper[begins],
                 block.needed[begins],
                 self._taken.history,
-                query,
+                meant,
                 typed,
             )
         return active

@@ -100,7 +100,8 @@ def _impressions(block: Block, shop: FastShop, search: pa.Array, order: Ints) ->
     sorting = np.argsort(rank[page], kind="stable")
 
     def joined(name: str) -> npt.NDArray[Any]:
-        return np.concatenate([getattr(each, name) for each in block.shown])[sorting]
+        values: npt.NDArray[Any] = np.concatenate([getattr(each, name) for each in block.shown])
+        return values[sorting]
 
     item = joined("item")
     return _table(

@@ -99,9 +99,9 @@ class IdealPages:
         scores = np.hstack([found, best])
         rows = np.hstack([rows, places])
         scores[_repeated(rows)] = -np.inf
-        top = -np.partition(-scores, self._limit - 1, axis=1)[:, : self._limit]
         # Where the catalogue has fewer items than a page holds, the rest has no gain.
-        gains = sigmoid(-np.sort(-top.astype(np.float64), axis=1))
+        negated = np.sort(np.partition(-scores, self._limit - 1, axis=1)[:, : self._limit])
+        gains = sigmoid(-negated.astype(np.float64))
         return np.asarray(gains @ self._discount, dtype=np.float64)
 
     def _own(

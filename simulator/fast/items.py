@@ -153,8 +153,8 @@ class Items:
         categories = Categories(paths)
         # Items are needed by this weight (:mod:`footfall.simulator.needs`).
         weight = np.exp(POPULARITY_EXPONENT * log_popularity)
-        mean = np.bincount(categories.group, weight * log_popularity)
-        mean /= np.bincount(categories.group, weight)
+        total = np.bincount(categories.group, weight * log_popularity)
+        mean: Floats = total / np.bincount(categories.group, weight)
         return cls(
             ids=catalog.item_ids,
             keys=text_keys(catalog.item_ids.tolist()),

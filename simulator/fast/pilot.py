@@ -121,28 +121,10 @@ def expected_sessions(shop: FastShop, blocks: list[Block], response: str) -> Exp
 
     Of many pages, some evenly spread ones are taken.
     """
-    size = shop.page_size
-    looks, log_odds, category = [], [], []
-    for block in blocks:
-        for pages, shown in zip(block.pages, block.shown, strict=True):
-            grid = np.zeros((3, len(pages.visit), size))
-            place = shown.page, shown.position - 1
-            grid[0][place] = shop.behaviour.looks(size)[shown.position - 1]
-            grid[1][place] = shown.log_odds
-            grid[2][place] = shop.items.categories.path[shown.item]
-            looks.append(grid[0])
-            log_odds.append(grid[1])
-            category.append(grid[2])
-    empty = np.zeros((0, size))
-    told = [np.concatenate([empty, *each]) for each in (looks, log_odds, category)]
-    kept = (
-        np.unique(np.linspace(0, len(told[0]) - 1, _MOST_PAGES).astype(np.int64))
-        if len(told[0])
-        else []
-    )
-    told = [each[kept] for each in told]
-    alike = told[2][:, :, None] == told[2][:, None, :]
-    alike &= ((told[0] > 0)[:, :, None]) & (told[0] > 0)[:, None, :]
+    looks, log_odds, category = _grids(shop, blocks)
+    shown = looks > 0
+    alike = category[:, :, None] == category[:, None, :]
+    alike &= shown[:, :, None] & shown[:, None, :]
     patience = np.concatenate([shop.population.patience[block.plan.shopper] for block in blocks])
     leaving = [
         np.clip(rate.value / (patience / shop.mean_patience), 0.02, 1.0)
@@ -154,9 +136,9 @@ def expected_sessions(shop: FastShop, blocks: list[Block], response: str) -> Exp
     gave_up = int((silent & (steps > 0)).sum())
     stayed = gave_up + int(np.maximum(steps - 1, 0).sum())
     return ExpectedSessions(
-        looks=told[0],
-        log_odds=told[1],
-        alike_before=alike & np.tri(size, k=-1, dtype=np.bool_),
+        looks=looks,
+        log_odds=log_odds,
+        alike_before=alike & np.tri(shop.page_size, k=-1, dtype=np.bool_),
         leave_page=leaving[0],
         leave_click=leaving[1],
         without_pages=float((steps == 0).mean()),
@@ -165,3 +147,25 @@ def expected_sessions(shop: FastShop, blocks: list[Block], response: str) -> Exp
         behaviour=shop.behaviour,
         most_pages=shop.most_pages,
     )
+
+
+def _grids(shop: FastShop, blocks: list[Block]) -> list[Floats]:
+    """Looks, log-odds and categories of pages, 0 where they end, shape (pages, page size) each."""
+    size = shop.page_size
+    curve = shop.behaviour.looks(size)
+    grids = [np.zeros((3, 0, size))]
+    for block in blocks:
+        for pages, shown in zip(block.pages, block.shown, strict=True):
+            grid = np.zeros((3, len(pages.visit), size))
+            place = shown.page, shown.position - 1
+            for layer, values in zip(
+                grid,
+                (curve[place[1]], shown.log_odds, shop.items.categories.path[shown.item]),
+                strict=True,
+            ):
+                layer[place] = values
+            grids.append(grid)
+    told = np.concatenate(grids, axis=1)
+    if told.shape[1] > _MOST_PAGES:
+        told = told[:, np.linspace(0, told.shape[1] - 1, _MOST_PAGES).astype(np.int64)]
+    return [*told]

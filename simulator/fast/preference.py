@@ -212,8 +212,8 @@ class Preference:
 
 def _groups(dimensions: int) -> Ints:
     """Features that share a penalty: the directions of each kind, and each single feature."""
-    kinds = [np.zeros(dimensions), np.ones(dimensions), 2 + np.arange(len(_SINGLE))]
-    return np.concatenate(kinds).astype(np.int64)
+    sizes = [dimensions, dimensions, *(1 for _ in _SINGLE)]
+    return np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
 
 
 def _within(columns: Floats, slate: Ints) -> Floats:
