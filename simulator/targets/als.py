@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class ImplicitTarget:
         if self._learned:
             # The library shares its work out itself; BLAS threads below it only stand in the way.
             with threadpool_limits(1, "blas"):
+                self.model = _unfitted(self.model)
                 self.model.fit(matrix, show_progress=False)
         silent = ~self._shop.available | (self._shop.popularity == 0)
         self._left_out = np.flatnonzero(silent)
@@ -123,6 +125,19 @@ class ImplicitTarget:
         people[:, fixed] = self.model.user_factors[0, fixed]
         found, _ = topk(self.model.item_factors, people, wanted, filter_items=self._left_out)
         return found
+
+
+def _unfitted(model: Any) -> Any:
+    """The model as it was before it learned.
+
+    The library goes on from the vectors that a model has, also where they belong to other people
+    and items, whose places it then reads beyond their end.
+    """
+    fresh = copy(model)
+    for name in ("user_factors", "item_factors"):
+        if getattr(fresh, name, None) is not None:
+            setattr(fresh, name, None)
+    return fresh
 
 
 class ALSTarget(ImplicitTarget):

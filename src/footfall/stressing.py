@@ -237,7 +237,7 @@ def _identity(world: StressWorld) -> str:
     with duckdb.connect() as connection:
         for table in (world.catalog.table, world.events):
             connection.register("told", table)
-            rows = connection.sql("SELECT count(*), bit_xor(hash(told)) FROM told").fetchone()
+            rows = connection.sql("SELECT count(*), bit_xor(hash(told)) FROM told").fetchall()
             digest.update(str(rows).encode())
     return digest.hexdigest()[:16]
 
