@@ -93,18 +93,18 @@ def _row(
     if baseline is None:
         return row
     difference = combined(np.subtract, target[name], baseline[name]).estimate()
-    ratio = combined(divided, target[name], baseline[name]).estimate()
-    return row.model_copy(
-        update={
-            "baseline": _known(baseline[name].estimate(measured.bounds)),
-            "difference": _known(difference),
-            "difference_low": difference.interval.low,
-            "difference_high": difference.interval.high,
-            "ratio": _known(ratio),
-            "ratio_low": ratio.interval.low,
-            "ratio_high": ratio.interval.high,
-        }
-    )
+    found = {
+        "baseline": _known(baseline[name].estimate(measured.bounds)),
+        "difference": _known(difference),
+        "difference_low": difference.interval.low,
+        "difference_high": difference.interval.high,
+    }
+    # A measure that may be below zero has no ratio that means anything.
+    if measured.bounds[0] >= 0:
+        ratio = combined(divided, target[name], baseline[name]).estimate()
+        found["ratio"] = _known(ratio)
+        found |= {"ratio_low": ratio.interval.low, "ratio_high": ratio.interval.high}
+    return row.model_copy(update=found)
 
 
 def _known(estimate: Estimate) -> float | None:

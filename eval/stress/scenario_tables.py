@@ -210,6 +210,12 @@ class Threshold(_Strict):
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
+        if (
+            self.compared_with != "value"
+            and self.by == "ratio"
+            and MEASURES[self.measure].bounds[0] < 0
+        ):
+            raise ValueError(f"{self.measure!r} may be below 0 and has no ratio: by = 'difference'")
         if self.at_least is None and self.at_most is None:
             raise ValueError("a threshold needs at_least or at_most")
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from footfall.errors import SettingError
+from footfall.eval.stress.exposure_shares import exposure_shares
 from footfall.eval.stress.measure_kinds import CellMeasure
 from footfall.eval.stress.measure_list import MEASURES
 from footfall.eval.stress.measures import measure
@@ -156,6 +157,32 @@ def test_concentrations_are_sums_of_squared_shares_of_known_groups():
     row = values(events, POPULAR)
     assert row["seller concentration"].value == pytest.approx((2 / 3) ** 2 + (1 / 3) ** 2)
     assert row["price band concentration"].value == pytest.approx(3 * (1 / 3) ** 2)
+
+
+def test_shares_of_sellers_and_price_bands_are_of_what_is_known():
+    bought = visit("z", page("cccc"), role="shilling")
+    events = crowd(visit("x", page("aabd", clicked="b", needed="c"), page("c", page=2)), bought)
+    sellers = exposure_shares(events, POPULAR, by="seller").to_pylist()
+    assert [row["group"] for row in sellers] == ["one", "two"]
+    # The item without a brand does not count.
+    assert sellers[0] == {
+        "group": "one",
+        "catalogue": pytest.approx(2 / 3),
+        "shown": pytest.approx(3 / 4),
+        "clicked": 1.0,
+        "wanted": 0.0,
+    }
+    bands = exposure_shares(events, POPULAR, by="price band").to_pylist()
+    assert [(row["group"], row["shown"]) for row in bands] == [("1", 0.5), ("3", 0.25), ("5", 0.25)]
+    assert exposure_shares(CrowdEvents.none(), POPULAR, by="seller")["shown"].null_count == 2
+
+
+def test_a_measure_that_may_be_below_zero_has_no_ratio():
+    events = crowd(visit("x", page("abcd", clicked="b", gains=[1.0] * 4)), visit("y", page("ab")))
+    row = values(events, POPULAR, compared_with=events)
+    assert row["popularity bias"].ratio is None
+    assert row["popularity bias"].difference == 0.0
+    assert row["ctr"].ratio == 1.0
 
 
 def test_cold_exposure_beside_the_catalogue_and_beside_demand():

@@ -118,6 +118,11 @@ def test_the_documentation_names_every_scenario_measure_and_table():
             "nothing can pass",
         ),
         (
+            'name = "a"\ndescription = "x"\n[[thresholds]]\nmeasure = "popularity bias"\n'
+            'compared_with = "baseline"\nat_most = 1.0\nreason = "y"',
+            "has no ratio",
+        ),
+        (
             'name = "a"\ndescription = "x"\n[[thresholds]]\nmeasure = "ctr"\nat_least = nan\n'
             'reason = "y"',
             "finite number",
