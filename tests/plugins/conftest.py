@@ -1,0 +1,3 @@
+from plugin_shop import plugin_shop
+
+__all__ = ["plugin_shop"]
