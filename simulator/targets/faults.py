@@ -29,7 +29,10 @@ class Faults(BaseModel):
 
     slow_share: float = Field(0.0, ge=0.0, le=1.0, description="Share of pages that come late.")
     slow_seconds: float = Field(
-        1.0, ge=0.0, description="How much later, in seconds: the mean of an exponential."
+        1.0,
+        ge=0.0,
+        description="How much later, in seconds: the mean of an exponential. What takes "
+        "longer than timeout_seconds never comes.",
     )
     timeout_share: float = Field(0.0, ge=0.0, le=1.0, description="Share that never comes.")
     timeout_seconds: float = Field(2.0, ge=0.0, description="How long a shopper waits for those.")
@@ -83,7 +86,7 @@ class FaultyClient:
                 pages.append(self._failed(_FAILURES[kind - 2]))
                 continue
             page = next(answered)
-            pages.append(replace(page, seconds=page.seconds + seconds) if kind == 1 else page)
+            pages.append(self._later(page, seconds) if kind == 1 else page)
         return pages
 
     def _fates(self, chance: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -97,6 +100,12 @@ class FaultyClient:
         ]
         fate = np.searchsorted(np.cumsum(shares), chance, side="right") + 1
         return np.where(fate > len(shares), 0, fate)
+
+    def _later(self, page: AnsweredPage, seconds: float) -> AnsweredPage:
+        waited = page.seconds + seconds
+        if waited > self.faults.timeout_seconds:
+            return self._failed("timeout")
+        return replace(page, seconds=waited)
 
     def _failed(self, failure: Failure) -> AnsweredPage:
         seconds = self.faults.timeout_seconds if failure == "timeout" else 0.0

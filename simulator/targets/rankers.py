@@ -5,61 +5,64 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from footfall.simulator.targets.protocol import PageRequest
+from footfall.simulator.targets.ranker_rows import TrainingRows, earlier_shares, training_rows
 from footfall.simulator.targets.shop_items import ShopItems
 from footfall.simulator.targets.words import WordsTarget
 
 __all__ = ["FEATURES", "RankerTarget"]
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 #: Columns of a ranker's features, in their order.
 FEATURES: Final = (
     "log_popularity",
     "log_price",
     "price_known",
+    "log_age",
     "category_share",
     "brand_share",
-    "taken_before",
+    "taken_share",
     "word_rank",
     "queried",
 )
-#: Rows without a response for each response, where the events know responses only.
-_NEGATIVES: Final = 4
-#: Rows that a model is fitted on at most, spread evenly over the events.
-_MOST_ROWS: Final = 200_000
-
-_EVENTS = """
-SELECT shopper_id, item_id, query, at,
-       (coalesce(clicked, false) OR coalesce(purchased, false)) AS response
-FROM events WHERE shopper_id IS NOT NULL ORDER BY shopper_id, at, item_id
-"""
+#: Requests whose candidates are scored at once.
+_ROWS: Final = 512
+#: Items of each category of the shopper's last items that are candidates.
+_OF_CATEGORY: Final = 20
+_LAST: Final = 20
+_DAY: Final = 86_400_000_000
 
 
 class RankerTarget:
     """Any object with ``fit(X, y)`` and ``predict_proba``, ``decision_function`` or ``predict``.
 
     Candidates of a page are what BM25 finds for its query and, for browsing, the most popular
-    items and those of the shopper's own categories. They are ordered by the model's score of these
-    features of shopper and item, float64 of shape (candidates, 8):
+    items, those of the shopper's last categories, and what they took. They are ordered by the
+    model's score of these features, float64 of shape (candidates, 9):
 
     ``log_popularity``
-        log(1 + how often the item was taken).
+        log(1 + how often the item was taken, the row's own response left out).
     ``log_price``, ``price_known``
-        Natural log of the price, 0 where unknown; and whether it is known.
-    ``category_share``, ``brand_share``
-        Share of the shopper's history in the item's category and of its brand.
-    ``taken_before``
-        Whether the item is in the history.
+        Natural log of the price, 0 where it is not known; and whether it is.
+    ``log_age``
+        log(1 + days since the item was first seen), 0 where that is not known.
+    ``category_share``, ``brand_share``, ``taken_share``
+        Share of what the shopper took before that is of the item's category, of its brand, and
+        this very item.
     ``word_rank``, ``queried``
         1 / (1 + its place in BM25's answer), 0 where that does not hold it; and whether there is
         a query.
 
-    Where the events hold responses only, four items drawn by popularity stand for what was not
-    taken, for each response.
+    A response is a click or a purchase. Where the events hold responses only, four other items
+    stand for what was not taken, for each response. A model that has seen no query is not asked
+    about queries: BM25's order stays. Without any response there is no model, only BM25 and
+    popularity.
 
     Parameters
     ----------
@@ -68,7 +71,7 @@ class RankerTarget:
     name:
         What its pages are called by.
     candidates:
-        How many are scored for a page, at least.
+        How many are scored for a page; what lies beyond follows in BM25's or popularity's order.
     seed:
         Of the rows that stand for what was not taken.
     """
@@ -82,106 +85,125 @@ class RankerTarget:
         self.seed = seed
         self._shop = ShopItems.none()
         self._words = WordsTarget()
-        self._learned = False
+        self._learned = self._knows_queries = False
 
     def fit(self, items: pa.Table, events: pa.Table) -> RankerTarget:
-        """Fit the model on the events; without any response it stays unused."""
+        """Fit the model on the events."""
         self._shop = ShopItems.of(items, events)
         self._words.fit(items, events)
         prices = items["price"].to_numpy(zero_copy_only=False).astype(np.float64)
-        known = np.isfinite(prices) & (prices > 0)
-        self._prices = np.where(known, np.log(np.where(known, prices, 1.0)), 0.0)
-        self._priced = known.astype(np.float64)
-        self._categories = _codes(items["category"].to_pylist())
-        self._brands = _codes(items["brand"].to_pylist())
-        self._by_category: dict[int, npt.NDArray[np.int64]] = {}
-        features, labels = self._training_rows(events)
-        self._learned = len(np.unique(labels)) == 2
+        priced = np.isfinite(prices) & (prices > 0)
+        self._log_price = np.where(priced, np.log(np.where(priced, prices, 1.0)), 0.0)
+        self._priced = priced.astype(np.float64)
+        seen = items["first_seen"].to_numpy(zero_copy_only=False).astype("datetime64[us]")
+        self._seen_known = ~np.isnat(seen)
+        self._first_seen = np.where(self._seen_known, seen.astype(np.int64), 0)
+        self._codes = tuple(_codes(items[name].to_pylist()) for name in ("category", "brand"))
+        self._of_category: dict[int, Ints] = {}
+        rows = training_rows(events, self._shop, seed=self.seed)
+        self._learned = len(np.unique(rows.response)) == 2
+        self._knows_queries = any(query is not None for query in rows.query)
         if self._learned:
-            self.model.fit(features, labels)
+            self.model.fit(self._training_features(rows), rows.response.astype(np.int64))
         return self
 
-    def _training_rows(
-        self, events: pa.Table
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        with duckdb.connect() as connection:
-            connection.register("events", events)
-            rows = connection.sql(_EVENTS).to_arrow_table()
-        step = max(1, rows.num_rows // _MOST_ROWS)
-        rows = rows.take(np.arange(0, rows.num_rows, step))
-        rng = np.random.default_rng(self.seed)
-        features, labels = [], []
-        held: list[int] = []
-        shopper = None
-        told = (rows[name].to_pylist() for name in ("shopper_id", "item_id", "query", "response"))
-        only_responses = bool(np.all(rows["response"].to_numpy(zero_copy_only=False)))
-        chances = self._shop.popularity + 1.0
-        chances /= chances.sum()
-        for who, item_id, query, response in zip(*told, strict=True):
-            if who != shopper:
-                shopper, held = who, []
-            place = self._shop.place.get(item_id)
-            if place is None:
-                continue
-            shown = [place]
-            if only_responses:
-                shown += rng.choice(len(chances), size=_NEGATIVES, p=chances).tolist()
-            features.append(self._features(np.array(shown), held[-100:], query, {}))
-            labels += [int(response), *[0] * (len(shown) - 1)]
-            if response:
-                held.append(place)
-        if not features:
-            return np.zeros((0, len(FEATURES))), np.zeros(0, np.int64)
-        return np.concatenate(features), np.array(labels, np.int64)
+    def _training_features(self, rows: TrainingRows) -> Floats:
+        shares = [
+            earlier_shares(rows, code) for code in (*self._codes, np.arange(len(self._shop.ids)))
+        ]
+        rank = np.zeros(len(rows.place))
+        queried = np.array([bool((query or "").strip()) for query in rows.query], np.bool_)
+        numbers: dict[str, list[int]] = {}
+        for number in np.flatnonzero(queried).tolist():
+            numbers.setdefault(rows.query[number], []).append(number)
+        for query, asked in numbers.items():
+            found = self._shop.places_of(self._words.found(query, self.candidates))
+            place = {item: 1.0 / (1 + at) for at, item in enumerate(found)}
+            rank[asked] = [place.get(item, 0.0) for item in rows.place[asked].tolist()]
+        return self._features(
+            rows.place, rows.moment, shares, rank, queried, own=rows.response.astype(np.float64)
+        )
 
     def _features(
         self,
-        places: npt.NDArray[np.int64],
-        history: Sequence[int],
-        query: str | None,
-        ranks: dict[int, int],
-    ) -> npt.NDArray[np.float64]:
-        held = np.asarray(history, np.int64)
-        count = max(1, len(held))
-        categories, brands = self._categories[held], self._brands[held]
-        own = self._categories[places]
-        brand = self._brands[places]
-        queried = np.full(len(places), float(bool(query)))
-        word_rank = [1.0 / (1 + ranks[p]) if p in ranks else 0.0 for p in places.tolist()]
+        places: Ints,
+        moment: Ints,
+        shares: Sequence[Floats],
+        rank: Floats,
+        queried: npt.NDArray[np.bool_],
+        *,
+        own: Floats | float = 0.0,
+    ) -> Floats:
+        """Columns of :data:`FEATURES`; all parameters of shape (rows,)."""
+        days = np.maximum(moment - self._first_seen[places], 0) / _DAY
         return np.column_stack(
             [
-                np.log1p(self._shop.popularity[places]),
-                self._prices[places],
+                np.log1p(np.maximum(self._shop.popularity[places] - own, 0.0)),
+                self._log_price[places],
                 self._priced[places],
-                (own[:, None] == categories).sum(axis=1) / count,
-                (brand[:, None] == brands).sum(axis=1) / count,
-                np.isin(places, held).astype(np.float64),
-                word_rank,
-                queried,
+                np.where(self._seen_known[places], np.log1p(days), 0.0),
+                *shares,
+                rank,
+                queried.astype(np.float64),
             ]
         )
 
     def answer(self, requests: Sequence[PageRequest]) -> list[list[str]]:
-        """One page a request; the model scores the candidates of all of them at once."""
+        """One page a request; the model scores the candidates of many of them at once."""
         self._shop.require(self.name)
-        if not self._learned:
-            return self._words.answer(requests)
-        blocks, chosen = [], []
-        for request in requests:
-            history = self._shop.places_of(request.history)
-            places, ranks = self._candidates(request, history)
-            chosen.append(places)
-            blocks.append(self._features(places, history, request.query, ranks))
-        scores = self._scores(np.concatenate(blocks))
-        pages = []
-        ends = np.cumsum([len(places) for places in chosen])
-        for request, places, end in zip(requests, chosen, ends, strict=True):
-            order = np.argsort(-scores[end - len(places) : end], kind="stable")
-            kept = places[order][request.offset : request.offset + request.limit]
-            pages.append(self._shop.page(kept))
+        pages: list[list[str]] = self._words.answer(requests)
+        found = [self._words.found(request.query, self.candidates) for request in requests]
+        scored = [
+            number
+            for number, words in enumerate(found)
+            if self._learned and (self._knows_queries or not words)
+        ]
+        for first in range(0, len(scored), _ROWS):
+            numbers = scored[first : first + _ROWS]
+            ranked = self._ranked([requests[n] for n in numbers], [found[n] for n in numbers])
+            for number, page in zip(numbers, ranked, strict=True):
+                pages[number] = self._cut(page, requests[number])
         return pages
 
-    def _scores(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _cut(self, ranked: list[str], request: PageRequest) -> list[str]:
+        """The page; what lies beyond the candidates follows in BM25's or popularity's order."""
+        end = request.offset + request.limit
+        if end > len(ranked):
+            deeper = self._words.found(request.query, end)
+            held = set(ranked)
+            ranked = ranked + [item_id for item_id in deeper if item_id not in held]
+            ranked = ranked if deeper else self._shop.filled(ranked, end)
+        return ranked[request.offset : end]
+
+    def _ranked(
+        self, requests: Sequence[PageRequest], found: Sequence[Sequence[str]]
+    ) -> list[list[str]]:
+        """All candidates of each request, best first."""
+        histories = [
+            np.array(self._shop.places_of(request.history), np.int64) for request in requests
+        ]
+        chosen = [
+            np.array(self._shop.places_of(words), np.int64) if words else self._browsed(history)
+            for words, history in zip(found, histories, strict=True)
+        ]
+        sizes = [len(places) for places in chosen]
+        places, asked = np.concatenate(chosen), np.repeat(np.arange(len(requests)), sizes)
+        queried = np.array([bool(words) for words in found])[asked]
+        at = np.concatenate([np.arange(size) for size in sizes])
+        moments = np.array([request.at for request in requests], "datetime64[us]")
+        features = self._features(
+            places,
+            moments.astype(np.int64)[asked],
+            _shares(histories, (*self._codes, np.arange(len(self._shop.ids))), places, asked),
+            np.where(queried, 1.0 / (1.0 + at), 0.0),
+            queried,
+        )
+        order = np.lexsort((at, -self._scores(features), asked))
+        ids = self._shop.page(places[order])
+        ends = np.cumsum(sizes).tolist()
+        return [ids[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+
+    def _scores(self, features: Floats) -> Floats:
         for method in ("predict_proba", "decision_function", "predict"):
             score = getattr(self.model, method, None)
             if score is not None:
@@ -189,31 +211,40 @@ class RankerTarget:
                 return np.asarray(found[:, -1] if found.ndim == 2 else found)
         raise TypeError(f"{self.name} has none of predict_proba, decision_function and predict")
 
-    def _candidates(
-        self, request: PageRequest, history: Sequence[int]
-    ) -> tuple[npt.NDArray[np.int64], dict[int, int]]:
-        wanted = max(self.candidates, 2 * (request.limit + request.offset))
-        if (request.query or "").strip():
-            asked = PageRequest("", request.at, request.query, limit=wanted)
-            found = self._shop.places_of(self._words.answer([asked])[0])
-            return np.array(found, np.int64), {place: rank for rank, place in enumerate(found)}
-        parts = [self._shop.order[:wanted]]
-        for code in dict.fromkeys(self._categories[np.asarray(history[-20:], np.int64)].tolist()):
-            if code not in self._by_category:
-                inside = self._shop.order[self._categories[self._shop.order] == code]
-                self._by_category[code] = inside[:wanted]
-            parts.append(self._by_category[code][:20])
-        held = [place for place in history[-50:] if self._shop.available[place]]
-        parts.append(np.array(held, np.int64))
+    def _browsed(self, history: Ints) -> Ints:
+        """Popular items, those of the last categories, and what was taken; available ones."""
+        category, order = self._codes[0], self._shop.order
+        parts = [order[: self.candidates]]
+        for code in dict.fromkeys(category[history[-_LAST:]].tolist()):
+            if code not in self._of_category:
+                self._of_category[code] = order[category[order] == code][:_OF_CATEGORY]
+            parts.append(self._of_category[code])
+        parts.append(history[self._shop.available[history]])
         places = np.concatenate(parts)
-        return places[np.sort(np.unique(places, return_index=True)[1])], {}
+        return places[np.sort(np.unique(places, return_index=True)[1])]
 
 
-def _codes(values: Sequence[str | None]) -> npt.NDArray[np.int64]:
+def _shares(
+    histories: Sequence[Ints], codes: Sequence[Ints], places: Ints, asked: Ints
+) -> list[Floats]:
+    """Of each code: the share of the request's history that has the item's, shape (rows,)."""
+    held = np.concatenate(histories)
+    lengths = np.array([len(history) for history in histories])
+    owner = np.repeat(np.arange(len(histories)), lengths)
+    shares = []
+    for code in codes:
+        width = int(code.max(initial=0)) + 1
+        keys, counts = np.unique(owner * width + code[held], return_counts=True)
+        wanted = asked * width + code[places]
+        at = np.searchsorted(keys, wanted)
+        known = np.append(keys, -1)[at] == wanted
+        same = np.where(known, np.append(counts, 0)[at], 0)
+        shares.append(same / np.maximum(lengths[asked], 1))
+    return shares
+
+
+def _codes(values: Sequence[str | None]) -> Ints:
     """A number for each value; unknown ones are all different, so that none matches another."""
-    known: dict[str, int] = {}
-    codes = [
-        -1 - number if value is None else known.setdefault(value, len(known))
-        for number, value in enumerate(values)
-    ]
-    return np.array(codes, np.int64)
+    known: dict[str | int, int] = {}
+    keys = [number if value is None else value for number, value in enumerate(values)]
+    return np.array([known.setdefault(key, len(known)) for key in keys], np.int64)
