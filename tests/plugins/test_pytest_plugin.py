@@ -12,6 +12,7 @@ import pytest
 from footfall.eval.stress.results import ScenarioResult, StressResult
 from footfall.eval.stress.rows import MeasureRow, ThresholdResult
 from footfall.eval.stress.thresholds import check_thresholds
+from footfall.pytest_plugin import Crowd, CrowdSettings
 from footfall.recipe import validated
 
 # A pytest run in this process forgets what was first loaded in it: load it once, before.
@@ -313,3 +314,31 @@ def test_loading_the_plug_in_loads_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd()
     )
     assert found.stdout.strip() == ""
+
+
+class Backwards:
+    """A target of the tests' own: the items in the order of their ids, last first."""
+
+    name = "backwards"
+
+    def fit(self, items, events):
+        self.items = sorted(items["item_id"].to_pylist(), reverse=True)
+
+    def answer(self, requests):
+        return [self.items[each.offset : each.offset + each.limit] for each in requests]
+
+
+def test_a_real_crowd_goes_through_a_real_target(plugin_shop):
+    settings = CrowdSettings(log="shop.duckdb", personas="people.jsonl", sessions=120, days=2)
+    crowd = Crowd(settings, plugin_shop)
+    report = crowd(Backwards(), until="2026-04-01", baseline="random")
+    assert report.result.target == "backwards"
+    assert report.result.baseline == "random"
+    assert [each.name for each in report.result.scenarios] == ["steady-traffic"]
+    report.require("failed pages", at_most=0.0)
+    found = report.measure("ctr")
+    assert 0.0 < found.low <= found.value <= found.high
+    with pytest.raises(AssertionError, match=r"ctr at least 0\.99: found"):
+        report.require("ctr", at_least=0.99)
+    again = crowd(Backwards(), until="2026-04-01", baseline="random")
+    assert again.measure("ctr") == found
