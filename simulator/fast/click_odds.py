@@ -10,7 +10,8 @@ every page: a page of better items is clicked more. (Deviations from the page's 
 language model compares the items of a page, would give a good page and a bad one the same clicks.)
 
 Popularity is the exception. Who browses is drawn to what is popular in the whole shop; who typed
-something wants the popular ones of that kind, so there an item is compared with its own category.
+something wants the popular ones of that kind, so there an item is compared with its own category,
+and its popularity counts only as far as it has to do with what was typed.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ class ClickOdds:
         self._browsed = weight * (items.log_popularity - reference.popularity)
         self._browsed -= reference.browsing_level
         self._typed = weight * (items.log_popularity - items.usual_popularity)
-        self._typed -= reference.typed_level + self._on_query * reference.query
+        self._typed_base = -reference.typed_level - self._on_query * reference.query
+        self._average_query = max(reference.query, 1e-6)
         self._base = (
             behaviour.intercept.value
             + behaviour.intercept_shift.value
@@ -136,13 +138,15 @@ class ClickOdds:
         vectors = self._items.vectors[item]
         repeat = (history[shopper] == item[:, None]).any(axis=1)
         close = np.einsum("nd,nd->n", query, vectors)
+        relevant = np.clip(close / self._average_query, 0.0, 1.0)
+        searched = self._typed_base + self._on_query * close + relevant * self._typed[item]
         return np.asarray(
             self._base
             + self._on_price[shopper] * self._items.excess[item]
             + np.einsum("nd,nd->n", self.tuned[shopper], vectors)
             + self._on_interest * self._log_interest[shopper, self._kind[item]]
             + self._on_repeat * repeat
-            + np.where(typed, self._typed[item] + self._on_query * close, self._browsed[item]),
+            + np.where(typed, searched, self._browsed[item]),
             dtype=np.float64,
         )
 
@@ -159,15 +163,16 @@ class ClickOdds:
             The same for all pages.
         """
         vectors = self._items.vectors[items]
-        wanted = (
-            self.tuned[shopper] + np.where(typed, np.float32(self._on_query), 0)[:, None] * query
-        )
-        found = wanted @ vectors.T
+        found = self.tuned[shopper] @ vectors.T
+        close = query @ vectors.T
+        relevant = np.clip(close / np.float32(self._average_query), 0.0, 1.0)
+        searched = relevant * self._typed[items].astype(np.float32)
+        searched += np.float32(self._on_query) * close + np.float32(self._typed_base)
+        found += np.where(typed[:, None], searched, self._browsed[items].astype(np.float32))
         kinds, kind = np.unique(self._kind[items], return_inverse=True)
         interest = np.float32(self._on_interest) * self._log_interest[shopper[:, None], kinds]
         found += interest[:, kind]
         excess = self._items.excess[items].astype(np.float32)
         found += self._on_price[shopper].astype(np.float32)[:, None] * excess
-        kind_of_page = np.stack([self._browsed[items], self._typed[items]]) + self._base
-        found += kind_of_page.astype(np.float32)[typed.astype(np.int64)]
+        found += np.float32(self._base)
         return np.asarray(found, dtype=np.float32)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
 
 from footfall.simulator.arrivals import Arrivals
-from footfall.simulator.behaviour import Rate
+from footfall.simulator.behaviour import Rate, sigmoid
 from footfall.simulator.expected_sessions import ExpectedSessions
 from footfall.simulator.fast.block import ENDS, Block
 from footfall.simulator.fast.plan import VisitPlan
@@ -28,6 +29,11 @@ Floats = npt.NDArray[np.float64]
 
 #: Pages that the moments are computed on at most: enough for the moments, and soon done.
 _MOST_PAGES: Final = 500
+#: How often the shift is corrected by what sessions do with it.
+_CORRECTIONS: Final = 2
+#: Chances of a click after a look are looked for between these, and levels so far beyond log-odds.
+_CHANCES: Final = (1e-4, 0.9)
+_WIDE: Final = 20.0
 
 
 def try_out(
@@ -79,41 +85,118 @@ def try_out(
     if target.covariance is not None:
         share = solve_of_shopper(tried, fit, target.covariance)
         rates["intent_of_shopper"] = rate(share, "by how the sessions of one shopper go together")
+    behaviour = shop.behaviour.model_copy(update=rates)
+    rates["intercept_shift"] = _corrected(
+        shop.with_behaviour(behaviour),
+        client,
+        arrivals,
+        target,
+        rates["intercept_shift"],
+        sessions=sessions,
+        seed=seed,
+    )
     return rates
 
 
 def average_levels(
-    shop: FastShop, client: TargetClient, arrivals: Arrivals, *, sessions: int, seed: int
+    shop: FastShop,
+    client: TargetClient,
+    arrivals: Arrivals,
+    target: ResponseTarget | None,
+    *,
+    sessions: int,
+    seed: int,
 ) -> dict[str, float]:
     """Levels of :class:`~.click_odds.Reference`; parameters as in :func:`try_out`.
 
-    One kind of page may be met in one pilot visit of ten: it counts in the whole as it comes.
+    Both kinds of page are given the same chance of a click on what is looked at: no log tells which
+    of the two is clicked more in front of another search engine and recommender. The chance is the
+    one that makes the target's responses a session, or the intercept's where there is no target.
     """
-    looks, log_odds, typed = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, dtype=np.bool_)]
+    levels = {}
+    for name, share in (("browsing_level", 1.0), ("typed_level", 0.0)):
+        looks, log_odds = _looked_at(
+            shop, _blocks(shop, client, arrivals, sessions, seed, browse_share=share)
+        )
+        if not looks.sum():
+            continue
+        chance = float(sigmoid(np.array(shop.behaviour.intercept.value)))
+        if target is not None:
+            clicks = target.per_session * sessions / _conversion(shop, target)
+            chance = float(np.clip(clicks / looks.sum(), *_CHANCES))
+        levels[name] = _level(looks, log_odds, chance)
+    return levels
+
+
+def _level(looks: Floats, log_odds: Floats, chance: float) -> float:
+    """What to take from the log-odds so that looks are followed by a click by this chance."""
+
+    def excess(level: float) -> float:
+        return float(looks @ sigmoid(log_odds - level) / looks.sum()) - chance
+
+    return float(brentq(excess, log_odds.min() - _WIDE, log_odds.max() + _WIDE))
+
+
+def _looked_at(shop: FastShop, blocks: list[Block]) -> tuple[Floats, Floats]:
+    """Chance of a look and log-odds of a click of all items shown."""
     curve = shop.behaviour.looks(shop.page_size)
-    for block in _blocks(shop, client, arrivals, sessions, seed):
-        for pages, shown in zip(block.pages, block.shown, strict=True):
-            looks.append(curve[shown.position - 1])
-            log_odds.append(shown.log_odds)
-            kinds = np.array([query is not None for query in pages.query], dtype=np.bool_)
-            typed.append(kinds[shown.page])
-    excess = np.concatenate(log_odds) - shop.behaviour.intercept.value
-    weight, kind = np.concatenate(looks), np.concatenate(typed)
+    shown = [each for block in blocks for each in block.shown]
+    looks = [np.zeros(0), *(curve[each.position - 1] for each in shown)]
+    log_odds = [np.zeros(0), *(each.log_odds for each in shown)]
+    return np.concatenate(looks), np.concatenate(log_odds)
 
-    def mean(chosen: npt.NDArray[np.bool_]) -> float:
-        total = weight[chosen].sum()
-        return float(weight[chosen] @ excess[chosen] / total) if total > 0 else 0.0
 
-    return {"browsing_level": mean(~kind), "typed_level": mean(kind)}
+def _conversion(shop: FastShop, target: ResponseTarget) -> float:
+    """Responses a click."""
+    behaviour = shop.behaviour
+    if target.response == "clicked":
+        return 1.0
+    return behaviour.cart_after_click.value * behaviour.purchase_after_cart.value
 
 
 def _blocks(
-    shop: FastShop, client: TargetClient, arrivals: Arrivals, sessions: int, seed: int
+    shop: FastShop,
+    client: TargetClient,
+    arrivals: Arrivals,
+    sessions: int,
+    seed: int,
+    *,
+    browse_share: float | None = None,
 ) -> list[Block]:
     from footfall.simulator.fast.crowd import FastCrowd
 
     plan = VisitPlan.draw(shop.personas, arrivals, sessions=sessions, days=7, seed=seed)
-    return FastCrowd(shop, client, seed=seed, ideal=False).blocks(plan)
+    crowd = FastCrowd(shop, client, seed=seed, browse_share=browse_share, ideal=False)
+    return crowd.blocks(plan)
+
+
+def _corrected(
+    shop: FastShop,
+    client: TargetClient,
+    arrivals: Arrivals,
+    target: ResponseTarget,
+    shift: Rate,
+    *,
+    sessions: int,
+    seed: int,
+) -> Rate:
+    """The shift at which sessions respond as often when they are tried out again.
+
+    The formulas take the pages of a visit as drawn apart. In truth a search goes on about the same
+    thing, and nobody takes an item twice, so sessions come to a little less.
+    """
+    for _ in range(_CORRECTIONS):
+        behaviour = shop.behaviour.model_copy(update={"intercept_shift": shift})
+        blocks = _blocks(shop.with_behaviour(behaviour), client, arrivals, sessions, seed)
+        shown = [each for block in blocks for each in block.shown]
+        responses = [
+            each.clicked if target.response == "clicked" else each.purchased for each in shown
+        ]
+        found = sum(int(each.sum()) for each in responses) / sessions
+        step = np.log(target.per_session / max(found, 1.0 / sessions))
+        value = shift.value + float(np.clip(step, -1.0, 1.0))
+        shift = shift.model_copy(update={"value": value})
+    return shift
 
 
 def expected_sessions(shop: FastShop, blocks: list[Block], response: str) -> ExpectedSessions:

@@ -43,7 +43,7 @@ class FastSettings(BaseModel):
         "words", description="Item vectors: words (no torch needed) or minilm."
     )
     pilot_sessions: int = Field(
-        400,
+        800,
         ge=0,
         description="Sessions tried out beforehand, to meet the log's responses a session.",
     )

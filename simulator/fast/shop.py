@@ -38,7 +38,7 @@ __all__ = ["FastShop"]
 #: Most popular items, which those who push others take for camouflage.
 _POPULAR: Final = 100
 #: Sessions tried out to meet the log's responses.
-_PILOT_SESSIONS: Final = 400
+_PILOT_SESSIONS: Final = 800
 _PILOT_SEED: Final = 1_000_003
 
 
@@ -295,7 +295,7 @@ class FastShop:
             BM25Search(self.catalog), PopularityRecommender(self.catalog)
         )
         how = {"sessions": sessions, "seed": seed + _PILOT_SEED}
-        levels = average_levels(self, client, arrivals, **how)
+        levels = average_levels(self, client, arrivals, target, **how)
         shop = replace(self, reference=replace(self.reference, **levels))
         rates = try_out(shop, client, arrivals, target, **how)
         behaviour = self.behaviour.model_copy(update=rates)

@@ -17,7 +17,7 @@ from footfall.simulator.fast.pilot import expected_sessions
 from footfall.simulator.log import Log
 
 SETTINGS = FastSettings(
-    sessions=400, until=UNTIL, weeks=4.0, page_size=6, pilot_sessions=100, seed=3
+    sessions=120, until=UNTIL, weeks=4.0, page_size=6, pilot_sessions=100, seed=3
 )
 
 
@@ -57,9 +57,9 @@ def test_a_run_is_written_whole_found_again_and_can_be_compared(copied, people, 
 
     first = simulation.run()
     rows = rows_of(copied, first.run_id)
-    assert (first.state, first.sessions) == ("finished", 400)
+    assert (first.state, first.sessions) == ("finished", 120)
     assert first.sessions_per_second > 0
-    assert len(rows["sessions"]) == 400
+    assert len(rows["sessions"]) == 120
     assert len(rows["searches"]) == first.searches
     assert len(rows["impressions"]) == first.impressions
     assert len(rows["users"]) == len(people)
