@@ -7,16 +7,14 @@ A name is a built-in one, a plug-in's (an entry point in :data:`GENERATOR_GROUP`
 
 from __future__ import annotations
 
-import importlib
-import warnings
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
 
 from footfall.errors import SettingError
 from footfall.simulator.generators.protocol import SessionGenerator
+from footfall.simulator.plug_ins import find_object, plug_in_names
 
 __all__ = ["GENERATOR_GROUP", "generator_names", "open_generator"]
 
@@ -38,20 +36,7 @@ def generator_names() -> list[str]:
 
     A plug-in that cannot be loaded is named in a ``RuntimeWarning`` and left out.
     """
-    names = set(_BUILT_IN)
-    for point in _points():
-        try:
-            _check_callable(point.load())
-        except Exception as error:  # Another package's code may fail in any way.
-            warnings.warn(
-                f"The generator plug-in {point.name!r} ({point.value}) is left out:"
-                f" {type(error).__name__}: {error}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        else:
-            names.add(point.name)
-    return sorted(names)
+    return sorted({*_BUILT_IN, *plug_in_names(GENERATOR_GROUP, _check_callable)})
 
 
 def open_generator(name: str, **options: Any) -> SessionGenerator:
@@ -79,43 +64,20 @@ def open_generator(name: str, **options: Any) -> SessionGenerator:
     return made
 
 
-def _points() -> list[EntryPoint]:
-    return sorted(entry_points(group=GENERATOR_GROUP), key=lambda point: (point.name, point.value))
-
-
 def _find(name: str) -> _Factory:
-    points = {point.name: point for point in _points()}
-    point = None if name in _BUILT_IN else points.get(name)
-    if point is None and name not in _BUILT_IN and ":" not in name:
-        raise SettingError(
-            f"There is no generator {name!r}.",
-            hint=f"Use one of {', '.join(sorted({*_BUILT_IN, *points}))},"
-            " or package.module:object.",
-        )
-    try:
-        found = point.load() if point else _import(_BUILT_IN.get(name, name))
-        return _check_callable(found)
-    except Exception as error:  # Another package's code may fail in any way.
-        where = f"plug-in {name!r} ({point.value})" if point else f"{name!r}"
-        raise SettingError(
-            f"The generator {where} cannot be loaded: {type(error).__name__}: {error}",
-            hint="Check that its package is installed and imports by itself.",
-        ) from error
-
-
-def _import(name: str) -> Any:
-    module, _, path = name.partition(":")
-    found: Any = importlib.import_module(module)
-    for part in path.split("."):
-        found = getattr(found, part)
+    found: _Factory = find_object(
+        _BUILT_IN.get(name, name),
+        kind="generator",
+        group=GENERATOR_GROUP,
+        known=_BUILT_IN,
+        check=_check_callable,
+    )
     return found
 
 
-def _check_callable(found: Any) -> _Factory:
-    if callable(found):
-        factory: _Factory = found
-        return factory
-    raise TypeError(f"{found!r} cannot be called")
+def _check_callable(found: Any) -> None:
+    if not callable(found):
+        raise TypeError(f"{found!r} cannot be called")
 
 
 def _call(factory: _Factory, name: str, options: dict[str, Any]) -> Any:

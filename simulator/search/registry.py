@@ -7,15 +7,13 @@ finished engine, or something callable with the catalogue and the options that m
 
 from __future__ import annotations
 
-import importlib
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, TypeAlias
 
 from footfall.errors import SettingError
 from footfall.simulator.catalog import Catalog
+from footfall.simulator.plug_ins import find_object, plug_in_names
 from footfall.simulator.search.bm25 import BM25Search
 from footfall.simulator.search.dense import DenseSearch
 from footfall.simulator.search.hybrid import HybridSearch
@@ -111,24 +109,8 @@ def recommender_names() -> list[str]:
 
 
 def _names(role: _Role) -> list[str]:
-    names = set(role.builtin)
-    for point in _points(role.group):
-        try:
-            _check_loaded(point.load(), role.method)
-        except Exception as error:  # Another package's code may fail in any way.
-            warnings.warn(
-                f"The plug-in {point.name!r} ({point.value}, group {role.group}) is left out:"
-                f" {type(error).__name__}: {error}",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-        else:
-            names.add(point.name)
-    return sorted(names)
-
-
-def _points(group: str) -> list[EntryPoint]:
-    return sorted(entry_points(group=group), key=lambda point: (point.name, point.value))
+    found = plug_in_names(role.group, lambda loaded: _check_loaded(loaded, role.method))
+    return sorted({*role.builtin, *found})
 
 
 def _open(name: str, catalog: Catalog, options: dict[str, Any], role: _Role) -> Any:
@@ -154,36 +136,18 @@ def _open(name: str, catalog: Catalog, options: dict[str, Any], role: _Role) -> 
 def _find(name: str, role: _Role) -> Any:
     if name in role.builtin:
         return role.builtin[name]
-    points = {point.name: point for point in _points(role.group)}
-    point = points.get(name)
-    if point is None and ":" not in name:
-        raise SettingError(
-            f"There is no {role.kind} {name!r}.",
-            hint=f"Use one of {', '.join(sorted({*role.builtin, *points}))},"
-            " or package.module:object.",
-        )
-    try:
-        return _check_loaded(point.load() if point else _import(name), role.method)
-    except Exception as error:  # Another package's code may fail in any way.
-        where = f"plug-in {name!r} ({point.value})" if point else f"object {name!r}"
-        raise SettingError(
-            f"The {role.kind} of the {where} cannot be loaded: {type(error).__name__}: {error}",
-            hint="Check that its package is installed and imports by itself.",
-        ) from error
+    return find_object(
+        name,
+        kind=role.kind,
+        group=role.group,
+        known=role.builtin,
+        check=lambda loaded: _check_loaded(loaded, role.method),
+    )
 
 
-def _import(name: str) -> Any:
-    module, _, path = name.partition(":")
-    found: Any = importlib.import_module(module)
-    for part in path.split("."):
-        found = getattr(found, part)
-    return found
-
-
-def _check_loaded(found: Any, method: str) -> Any:
-    if callable(found) or hasattr(found, method):
-        return found
-    raise TypeError(f"{found!r} can neither be called nor has it a method {method}")
+def _check_loaded(found: Any, method: str) -> None:
+    if not callable(found) and not hasattr(found, method):
+        raise TypeError(f"{found!r} can neither be called nor has it a method {method}")
 
 
 def _call(

@@ -80,13 +80,13 @@ def as_target(thing: Any) -> Target:
     SettingError
         If it is none of these.
     """
-    if callable(getattr(thing, "answer", None)) and isinstance(getattr(thing, "name", None), str):
-        target: Target = thing
-        return target
     if isinstance(thing, type):
         raise SettingError(
             f"{thing.__name__} is a class and no object.", hint="Make an object of it."
         )
+    if callable(getattr(thing, "answer", None)) and isinstance(getattr(thing, "name", None), str):
+        target: Target = thing
+        return target
     if isinstance(thing, SearchEngine | Recommender):
         return EngineTarget(thing)
     if type(thing).__module__.partition(".")[0] == "implicit":

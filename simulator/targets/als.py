@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from copy import copy
 from typing import Any
@@ -51,7 +52,9 @@ class ImplicitTarget:
         self._learned = bool(matrix.nnz)
         if self._learned:
             # The library shares its work out itself; BLAS threads below it only stand in the way.
-            with threadpool_limits(1, "blas"):
+            with threadpool_limits(1, "blas"), warnings.catch_warnings():
+                # Neighbourhood models warn of the form of a matrix that they make themselves.
+                warnings.filterwarnings("ignore", "Method expects CSR input")
                 self.model = _unfitted(self.model)
                 self.model.fit(matrix, show_progress=False)
         silent = ~self._shop.available | (self._shop.popularity == 0)

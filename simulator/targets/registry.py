@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import warnings
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
 from footfall.errors import FootfallError, SettingError
+from footfall.simulator.plug_ins import find_object, plug_in_names
 from footfall.simulator.targets.adapters import as_target
 from footfall.simulator.targets.als import ALSTarget
 from footfall.simulator.targets.content import ContentTarget
@@ -74,7 +72,13 @@ def open_target(
             )
         client: TargetClient = HttpClient(name, timeout=timeout, concurrency=concurrency)
         return client
-    found = _BUILT_IN.get(name) or _find(name)
+    found = _BUILT_IN.get(name) or find_object(
+        name,
+        kind="target",
+        group=TARGET_GROUP,
+        known=_BUILT_IN,
+        or_else="package.module:object, or an address (http://…)",
+    )
     if isinstance(found, type) or not any(hasattr(found, each) for each in _FINISHED):
         found = _made(found, name, given)
     elif given:
@@ -90,51 +94,7 @@ def target_names() -> list[str]:
 
     A plug-in that cannot be loaded is named in a ``RuntimeWarning`` and left out.
     """
-    names = set(_BUILT_IN)
-    for point in _points():
-        try:
-            point.load()
-        except Exception as error:  # Another package's code may fail in any way.
-            warnings.warn(
-                f"The plug-in {point.name!r} ({point.value}, group {TARGET_GROUP}) is left out:"
-                f" {type(error).__name__}: {error}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        else:
-            names.add(point.name)
-    return sorted(names)
-
-
-def _points() -> list[EntryPoint]:
-    return sorted(entry_points(group=TARGET_GROUP), key=lambda point: (point.name, point.value))
-
-
-def _find(name: str) -> Any:
-    points = {point.name: point for point in _points()}
-    point = points.get(name)
-    if point is None and ":" not in name:
-        raise SettingError(
-            f"There is no target {name!r}.",
-            hint=f"Use one of {', '.join(sorted({*_BUILT_IN, *points}))}, package.module:object, "
-            "or an address (http://…).",
-        )
-    try:
-        return point.load() if point else _imported(name)
-    except Exception as error:  # Another package's code may fail in any way.
-        where = f"plug-in {name!r} ({point.value})" if point else f"object {name!r}"
-        raise SettingError(
-            f"The target of the {where} cannot be loaded: {type(error).__name__}: {error}",
-            hint="Check that its package is installed and imports by itself.",
-        ) from error
-
-
-def _imported(name: str) -> Any:
-    module, _, path = name.partition(":")
-    found: Any = importlib.import_module(module)
-    for part in path.split("."):
-        found = getattr(found, part)
-    return found
+    return sorted({*_BUILT_IN, *plug_in_names(TARGET_GROUP)})
 
 
 def _made(factory: Any, name: str, options: dict[str, Any]) -> Any:

@@ -15,6 +15,7 @@ from footfall.cli import app
 from footfall.errors import DataError, PersonaError, SettingError
 from footfall.finetune import read_examples
 from footfall.personas import Persona, write_personas
+from footfall.simulator import plug_ins
 from footfall.simulator.generators import (
     GenerationRun,
     GenerationSettings,
@@ -222,12 +223,12 @@ def test_plugins_and_broken_ones(tmp_path, monkeypatch, log_path):
             ("number", "their_generator:number"),
         ]
     )
-    monkeypatch.setattr(registry, "entry_points", lambda group: points.select(group=group))
+    monkeypatch.setattr(plug_ins, "entry_points", lambda group: points.select(group=group))
     with pytest.warns(RuntimeWarning) as warned:
         assert {"markov", "theirs"} <= set(generator_names())
     messages = [str(warning.message) for warning in warned]
-    assert "'broken' (no_such_module_here:Generator)" in messages[0]
-    assert "'number' (their_generator:number)" in messages[1]
+    assert "'broken' (no_such_module_here:Generator, group" in messages[0]
+    assert "'number' (their_generator:number, group" in messages[1]
     assert len(messages) == 2
     run = GenerationRun(log_path, SETTINGS.model_copy(update={"generator": "theirs"})).run()
     assert run.sessions == 120

@@ -8,6 +8,7 @@ import pytest
 
 from footfall.errors import SettingError
 from footfall.personas import Persona
+from footfall.simulator import plug_ins
 from footfall.simulator.catalog import Catalog
 from footfall.simulator.search import (
     BM25Search,
@@ -72,7 +73,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
             ("theirs", "their_shop:Shop", registry.RECOMMENDER_GROUP),
         ]
     )
-    monkeypatch.setattr(registry, "entry_points", lambda group: points.select(group=group))
+    monkeypatch.setattr(plug_ins, "entry_points", lambda group: points.select(group=group))
 
 
 def test_built_in_names(catalog: Catalog) -> None:
