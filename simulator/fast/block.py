@@ -78,7 +78,7 @@ class Block:
     ended
         Place in :data:`ENDS`, -1 while the visit goes on.
     clicked
-        Sorted keys of what was clicked for the need in mind.
+        Keys of what was clicked, a visit, need and item each.
     """
 
     plan: VisitPlan

@@ -163,16 +163,18 @@ class ClickOdds:
             The same for all pages.
         """
         vectors = self._items.vectors[items]
-        found = self.tuned[shopper] @ vectors.T
-        close = query @ vectors.T
-        relevant = np.clip(close / np.float32(self._average_query), 0.0, 1.0)
-        searched = relevant * self._typed[items].astype(np.float32)
-        searched += np.float32(self._on_query) * close + np.float32(self._typed_base)
-        found += np.where(typed[:, None], searched, self._browsed[items].astype(np.float32))
+        # Where nothing was typed the query is nothing: closeness and relevance are 0 there.
+        query = np.where(typed[:, None], query, np.float32(0.0))
+        found = (self.tuned[shopper] + np.float32(self._on_query) * query) @ vectors.T
+        relevant = (query / np.float32(self._average_query)) @ vectors.T
+        np.clip(relevant, 0.0, 1.0, out=relevant)
+        relevant *= self._typed[items].astype(np.float32)
+        found += relevant
+        found[~typed] += self._browsed[items].astype(np.float32)
         kinds, kind = np.unique(self._kind[items], return_inverse=True)
         interest = np.float32(self._on_interest) * self._log_interest[shopper[:, None], kinds]
         found += interest[:, kind]
         excess = self._items.excess[items].astype(np.float32)
         found += self._on_price[shopper].astype(np.float32)[:, None] * excess
-        found += np.float32(self._base)
+        found += (self._base + np.where(typed, self._typed_base, 0.0)).astype(np.float32)[:, None]
         return np.asarray(found, dtype=np.float32)

@@ -164,17 +164,18 @@ class Preference:
         if fit is None or fit.gain <= _NEEDED_ERRORS * fit.gain_error:
             return nothing
         weights = fit.weights / np.where(scale > 1e-9, scale, np.inf)
-        typed = np.isfinite(pairs.query).sum() >= _FEWEST_QUERIES
         single = dict(zip(_SINGLE, weights[2 * dimensions :].tolist(), strict=True))
+        enough = np.isfinite(pairs.query).sum() >= _FEWEST_QUERIES
+        fits_query = bool(enough and single["query"] > 0)
         preference = Preference(
             on_taken=weights[:dimensions] + single["taken"],
             on_interesting=weights[dimensions : 2 * dimensions] + single["interesting"],
             on_interest=single["interest"],
             on_repeat=single["repeat"],
             on_price=single["price"],
-            on_query=single["query"] if typed else 0.0,
+            on_query=single["query"] if fits_query else 0.0,
             informative=True,
-            fits_query=bool(typed and single["query"] > 0),
+            fits_query=fits_query,
             gain=fit.gain,
             gain_error=fit.gain_error,
             people=len(np.unique(people)),

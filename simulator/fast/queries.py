@@ -26,7 +26,8 @@ _WORDS: Final = 4
 
 _QUERIES: Final = """
 WITH kind AS (
-    SELECT count(*) FILTER (clicked) > 0 AS clicks FROM impressions WHERE origin = 'real'
+    SELECT count(*) FILTER (clicked) > 0 AS clicks FROM impressions
+    WHERE origin = 'real' AND ($until IS NULL OR shown_at < $until)
 )
 SELECT item_id, trim(query) AS query, count(*) AS times
 FROM impressions JOIN searches USING (search_id) CROSS JOIN kind

@@ -59,7 +59,6 @@ def draw_responses(
     """
     behaviour = shop.behaviour
     number, needs = block.plan.number[visit], block.needs[visit]
-    # One start for all four streams: what a number is about is mixed in once.
     keys = (number, needs, shop.items.keys[item])
     looked = uniforms(seed, _LOOK, *keys) < chances.looks
     clicked = looked & (uniforms(seed, _CLICK, *keys) < sigmoid(chances.log_odds))

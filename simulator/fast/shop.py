@@ -148,6 +148,8 @@ class FastShop:
         ------
         NoResponseError
             If the log records neither clicks nor purchases before ``until``.
+        EmptyLogError
+            If neither ``until`` nor a real session tells the time.
         PersonaError
             If there are no personas.
         """
