@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from footfall.cold_start_settings import ColdStartSettings
     from footfall.doctor import diagnose
     from footfall.errors import FootfallError
-    from footfall.generation import generate
+    from footfall.generation import generate, simulate_fast
     from footfall.lift import run_lift
     from footfall.lift_recipe import LiftRecipe
     from footfall.recipe import Recipe, load_recipe, run_recipe
+    from footfall.simulator.log_export import export_log
     from footfall.steps import (
         Split,
         compare,
@@ -47,6 +48,7 @@ __all__ = [
     "compare",
     "diagnose",
     "evaluate",
+    "export_log",
     "fuse",
     "generate",
     "ingest",
@@ -56,6 +58,7 @@ __all__ = [
     "run_lift",
     "run_recipe",
     "simulate",
+    "simulate_fast",
     "stress",
     "train",
     "tune",
@@ -77,6 +80,7 @@ __getattr__ = lazy_exports(
         "compare": "steps",
         "diagnose": "doctor",
         "evaluate": "steps",
+        "export_log": "simulator.log_export",
         "fuse": "steps",
         "generate": "generation",
         "ingest": "steps",
@@ -86,6 +90,7 @@ __getattr__ = lazy_exports(
         "run_lift": "lift",
         "run_recipe": "recipe",
         "simulate": "steps",
+        "simulate_fast": "generation",
         "stress": "stressing",
         "train": "steps",
         "tune": "steps",

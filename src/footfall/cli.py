@@ -16,6 +16,7 @@ from rich.table import Table
 from footfall import steps
 from footfall.commands import augment as augment_command
 from footfall.commands import coldstart as coldstart_command
+from footfall.commands import export as export_command
 from footfall.commands import generation
 from footfall.commands import lift as lift_command
 from footfall.commands import stress as stress_command
@@ -180,6 +181,8 @@ def simulate(
 
 app.command()(augment_command.augment)
 app.command()(generation.generate)
+app.command("simulate-fast")(generation.simulate_fast)
+app.command()(export_command.export)
 app.command()(lift_command.lift)
 app.command()(coldstart_command.coldstart)
 app.command()(stress_command.stress)

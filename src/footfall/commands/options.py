@@ -34,6 +34,7 @@ SECTIONS: Final = (
     "personas",
     "engine",
     "simulation",
+    "fast",
     "generation",
     "split",
     "fusion",
