@@ -38,7 +38,7 @@ class SmallServer:
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_GET = do_POST = _handle  # noqa: N815
+            do_GET = do_POST = do_PUT = _handle  # noqa: N815
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
                 """Keep the test's output clean."""
