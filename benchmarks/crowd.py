@@ -117,7 +117,10 @@ def compare(log: Path, people: Sequence[Persona], settings: FastSettings, other:
         copy = Path(folder) / "copy.duckdb"
         shutil.copy(log, copy)
         summary = FastSimulation(copy, people, settings).run()
-        print(f"\nWritten run: {summary.sessions_per_second:,.0f} sessions per second with BM25")
+        if summary.sessions_per_second:
+            print(
+                f"\nWritten run: {summary.sessions_per_second:,.0f} sessions per second with BM25"
+            )
         with Log.open(copy) as opened:
             sides = {
                 name: fidelity(opened, run_id, until=settings.until, splits=20, resamples=100)
@@ -127,11 +130,10 @@ def compare(log: Path, people: Sequence[Persona], settings: FastSettings, other:
     print(f"\n| distance to the real log | {' | '.join(rows)} |")
     print("| --- " * (len(rows) + 1) + "|")
     for name in rows["fast"]:
-        cells = []
-        for side in rows.values():
-            distance = side[name].synthetic.distance if name in side else None
-            cells.append("not recorded" if distance is None else f"{distance:.3f}")
-        print(f"| {name} | {' | '.join(cells)} |")
+        found = [side[name].synthetic.distance if name in side else None for side in rows.values()]
+        if any(distance is not None for distance in found):
+            cells = ["not measured" if each is None else f"{each:.3f}" for each in found]
+            print(f"| {name} | {' | '.join(cells)} |")
 
 
 def main() -> None:
