@@ -82,7 +82,11 @@ def _open(kind: str, request: pytest.FixtureRequest, folder: Path) -> Engine:
         case "vllm":
             model = request.getfixturevalue("bundled_model")
             settings = EngineSettings(
-                model=model, max_concurrent=16, kv_cache_gb=0.5, max_model_len=256
+                model=model,
+                max_concurrent=16,
+                kv_cache_gb=0.5,
+                max_model_len=256,
+                dtype="float32",
             )
         case "server":
             server = request.getfixturevalue("vllm_server")

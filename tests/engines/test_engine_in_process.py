@@ -37,8 +37,14 @@ SIZE = 128
 
 
 def _settings(model: str, **more: Any) -> EngineSettings:
+    # In float32, as the model that answers are compared with; some processors would take bfloat16.
     return EngineSettings(
-        model=model, max_concurrent=8, kv_cache_gb=0.25, max_model_len=SIZE, **more
+        model=model,
+        max_concurrent=8,
+        kv_cache_gb=0.25,
+        max_model_len=SIZE,
+        dtype="float32",
+        **more,
     )
 
 
