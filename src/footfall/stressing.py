@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
@@ -54,6 +54,8 @@ def stress(
     settings: StressSettings | None = None,
     engine: EngineSettings | Engine | None = None,
     timeout: float = 2.0,
+    concurrency: int = 16,
+    options: Mapping[str, Any] | None = None,
     command: str = "",
 ) -> StressResult:
     """Send a crowd through ``target`` and ``baseline``, scenario by scenario.
@@ -74,8 +76,10 @@ def stress(
         scenario that was played there with the same settings is not played again.
     engine:
         The language model, for ``crowd = "llm"``.
-    timeout:
-        Seconds after which a page has failed.
+    timeout, concurrency:
+        Seconds after which a page has failed; pages asked for at once behind an address.
+    options:
+        Handed to what makes the target that is named.
     command:
         What the report names as the way to repeat it.
 
@@ -92,7 +96,8 @@ def stress(
     people = list(read_personas(personas) if isinstance(personas, str | Path) else personas)
     with ExitStack() as stack:
         clients = [
-            stack.enter_context(closing(_client(each, timeout))) for each in (target, baseline)
+            stack.enter_context(closing(_client(each, timeout, concurrency, given)))
+            for each, given in ((target, options), (baseline, None))
         ]
         real = stack.enter_context(Log.open(log))
         console.print(
@@ -140,6 +145,8 @@ def ab_test(
     scenario: str | Path | Scenario = STEADY,
     settings: StressSettings | None = None,
     timeout: float = 2.0,
+    concurrency: int = 16,
+    options: Mapping[str, Any] | None = None,
     **given: Any,
 ) -> list[ABRow]:
     """Which of two targets is better with the same shoppers, and how certain that is.
@@ -152,7 +159,10 @@ def ab_test(
     (loaded,) = _load([scenario])
     people = list(read_personas(personas) if isinstance(personas, str | Path) else personas)
     with ExitStack() as stack:
-        clients = [stack.enter_context(closing(_client(each, timeout))) for each in (a, b)]
+        clients = [
+            stack.enter_context(closing(_client(each, timeout, concurrency, given)))
+            for each, given in ((a, options), (b, None))
+        ]
         real = stack.enter_context(Log.open(log))
         shop_world = read_world(real, people, until=chosen.until)
         shop = FastShop.open(
@@ -197,9 +207,16 @@ def _load(scenarios: Sequence[str | Path | Scenario]) -> list[Scenario]:
     return sorted(loaded, key=lambda each: each.name != STEADY)
 
 
-def _client(target: Any, timeout: float) -> TargetClient:
+def _client(
+    target: Any, timeout: float, concurrency: int, options: Mapping[str, Any] | None
+) -> TargetClient:
     if isinstance(target, str):
-        return open_target(target, timeout=timeout)
+        return open_target(target, timeout=timeout, concurrency=concurrency, options=options)
+    if options:
+        raise SettingError(
+            f"An object takes no options ({', '.join(options)}).",
+            hint="Set them where it is made, or name the target.",
+        )
     if isinstance(target, TargetClient):
         return target
     return InProcessClient(as_target(target), timeout=timeout)

@@ -279,3 +279,15 @@ def test_the_command_compares_two_targets_in_a_table(shop):
     )
     assert found.exit_code == 0, found.output
     assert "| measure | popularity | random |" in found.output
+
+
+def test_options_reach_the_target_that_is_named(shop):
+    command = ["stress", "als", str(shop / "shop.duckdb"), str(shop / "people.jsonl"), "--ab"]
+    command += ["--until", "2024-03-01", "--sessions", "20"]
+    found = CliRunner().invoke(app, [*command, "--option", "factors=0"])
+    assert isinstance(found.exception, SettingError)
+    assert "factors is 0" in str(found.exception)
+    wrong = CliRunner().invoke(app, [*command, "--option", "factors"])
+    assert "is no NAME=VALUE" in str(wrong.exception)
+    with pytest.raises(SettingError, match="takes no options"):
+        run(shop, options={"factors": 3})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -62,6 +63,13 @@ def stress(
     timeout: Annotated[
         float, typer.Option(help="Seconds until a page has failed.", min=0.001)
     ] = 2.0,
+    concurrency: Annotated[
+        int, typer.Option(help="Pages asked for at once behind an address.", min=1)
+    ] = 16,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE for the target, such as factors=64; may be repeated."),
+    ] = None,
     ab: Annotated[
         bool,
         typer.Option("--ab", help="Only compare with --baseline as an A/B test, by a table."),
@@ -99,6 +107,8 @@ def stress(
             scenario=wanted[0],
             settings=chosen,
             timeout=timeout,
+            concurrency=concurrency,
+            options=_options(option),
         )
         typer.echo(ab_table(rows, a=target, b=baseline))
         return
@@ -112,6 +122,8 @@ def stress(
         engine=_engine(settings, chosen, engine, model),
         folder=folder,
         timeout=timeout,
+        concurrency=concurrency,
+        options=_options(option),
         command=shlex.join(["footfall", *sys.argv[1:]]),
     )
     for one in result.scenarios:
@@ -122,6 +134,22 @@ def stress(
     typer.echo(f"Result: {result.verdict}")
     if not result.passed:
         raise typer.Exit(BROKEN)
+
+
+def _options(given: list[str] | None) -> dict[str, Any]:
+    """Options of a target; values are TOML where they can be read as such, else text."""
+    options: dict[str, Any] = {}
+    for each in given or ():
+        name, equals, value = each.partition("=")
+        if not equals or not name.isidentifier():
+            raise SettingError(
+                f"--option {each} is no NAME=VALUE.", hint="Write it like --option factors=64."
+            )
+        try:
+            options[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            options[name] = value
+    return options
 
 
 def _settings(path: Path | None, **options: Any) -> StressSettings:
