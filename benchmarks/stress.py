@@ -1,4 +1,4 @@
-"""Recommenders under scenarios: ``python benchmarks/stress.py LOG PERSONAS --until 2017-10-01``.
+"""Recommenders under scenarios: ``benchmarks/stress.py LOG PERSONAS --until DATE --browsing 1``.
 
 Plays every scenario in front of each target with the same shoppers and prints, scenario by
 scenario, how each differs from popularity, with 95 % intervals over shoppers, and which thresholds
@@ -52,11 +52,17 @@ def main() -> None:
     parser.add_argument("--until", type=datetime.fromisoformat, required=True)
     parser.add_argument("--sessions", type=int, default=2000)
     parser.add_argument("--days", type=int, default=7)
+    parser.add_argument("--browsing", type=float, help="share of visits without a query")
     parser.add_argument("--folder", type=Path, default=Path("stress"))
     parser.add_argument("--targets", nargs="+", default=list(TARGETS))
     parser.add_argument("--scenarios", nargs="+", default=list(SCENARIOS))
     options = parser.parse_args()
-    settings = StressSettings(until=options.until, sessions=options.sessions, days=options.days)
+    settings = StressSettings(
+        until=options.until,
+        sessions=options.sessions,
+        days=options.days,
+        browsing_share=options.browsing,
+    )
     results = [
         footfall.stress(
             target,
@@ -70,8 +76,10 @@ def main() -> None:
         for target in options.targets
     ]
     print(describe_machine())
+    browsing = "the log's share" if options.browsing is None else f"{options.browsing:.0%}"
     print(
-        f"{options.sessions:,} visits over {options.days} days in steady traffic; value, and the "
+        f"{browsing} of visits browse; {options.sessions:,} visits over {options.days} days in "
+        "steady traffic; value, and the "
         "interval of the difference from popularity\n"
     )
     for scenario in options.scenarios:

@@ -145,7 +145,6 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=1000)
     options = parser.parse_args()
     people = read_personas(options.personas)
-    settings = StressSettings(until=options.until, sessions=options.sessions)
     real, clicks, visits = [], [], []
     with Log.open(options.log) as log:
         world = read_world(log, people, until=options.until)
@@ -155,6 +154,11 @@ def main() -> None:
         requests, taken = real_requests(log, world, options.until, options.weeks, options.most)
         # Without queries BM25 is popularity by another name.
         queried = any(request.query for request in requests)
+        settings = StressSettings(
+            until=options.until,
+            sessions=options.sessions,
+            browsing_share=None if queried else 1.0,
+        )
         targets = {name: made for name, made in TARGETS.items() if queried or name != "BM25"}
         with open_crowd_maker(log, shop, people, settings, None) as maker:
             for name, made in targets.values():

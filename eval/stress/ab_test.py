@@ -13,7 +13,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import norm
 
-from footfall.eval.results import format_figures, format_figure, rows_to_markdown
+from footfall.eval.results import format_figure, format_figures, rows_to_markdown
 from footfall.eval.stress.rows import MeasureRow
 
 __all__ = ["ABRow", "ab_rows", "ab_table"]

@@ -30,6 +30,13 @@ class StressSettings(BaseModel):
         description="Target and baseline learn anew after so many days on what they caused, in "
         "every scenario; else as the scenario says.",
     )
+    browsing_share: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Share of visits that look around without a query; left open, the log's own. "
+        "Set it to 1 for a recommender that is never asked with one.",
+    )
     crowd: Literal["fast", "llm"] = Field(
         "fast", description="Preferences from the log's own embeddings, or from a language model."
     )

@@ -26,6 +26,8 @@ from footfall.eval.stress.scenario_tables import Threshold
 __all__ = ["check_thresholds"]
 
 _Outcome = Literal["pass", "fail", "cannot be told"]
+#: The same target twice has a ratio of 1 but for the order in which numbers were added up.
+_ROUNDING: Final = 1e-9
 _OF: Final = {"baseline": "the baseline", "steady": "steady traffic"}
 
 
@@ -146,8 +148,8 @@ def _outcome(threshold: Threshold, found: _Found) -> _Outcome:
     low, high = (found.low, found.high) if threshold.certain else (found.value, found.value)
     if found.value is None or low is None or high is None:
         return "cannot be told"
-    least = -np.inf if threshold.at_least is None else threshold.at_least
-    most = np.inf if threshold.at_most is None else threshold.at_most
+    least = -np.inf if threshold.at_least is None else threshold.at_least - _ROUNDING
+    most = np.inf if threshold.at_most is None else threshold.at_most + _ROUNDING
     if low >= least and high <= most:
         return "pass"
     return "fail" if high < least or low > most else "cannot be told"

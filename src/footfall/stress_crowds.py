@@ -60,6 +60,7 @@ def open_crowd_maker(
             demand=world.demand[0] if world.demand else {},
             query_change=world.query_change,
             attacked=world.attacked,
+            browse_share=settings.browsing_share,
         )
 
     if settings.crowd == "fast":
@@ -92,6 +93,7 @@ def _language_model(
         until=settings.until,
         seed=settings.seed,
         page_size=settings.page_size,
+        browsing_share=settings.browsing_share,
     )
     arrivals = Arrivals.from_log(log, until=settings.until, weeks=simulated.weeks)
     catalog = Catalog.from_log(log, until=settings.until)

@@ -55,6 +55,10 @@ def stress(
     retrain_every: Annotated[
         int | None, typer.Option(help="Days after which the targets learn anew.", min=1)
     ] = None,
+    browsing: Annotated[
+        float | None,
+        typer.Option(help="Share of visits without a query; 1 for a recommender.", min=0, max=1),
+    ] = None,
     crowd: Annotated[
         str | None, typer.Option(help="fast, or llm: preferences of a language model.")
     ] = None,
@@ -90,6 +94,7 @@ def stress(
         sessions=sessions,
         days=days,
         retrain_every_days=retrain_every,
+        browsing_share=browsing,
         crowd=crowd,
         seed=seed,
     )
