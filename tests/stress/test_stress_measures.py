@@ -177,6 +177,26 @@ def test_shares_of_sellers_and_price_bands_are_of_what_is_known():
     assert exposure_shares(CrowdEvents.none(), POPULAR, by="seller")["shown"].null_count == 2
 
 
+def test_items_of_one_price_are_in_one_band_the_lower_one():
+    prices = [1.0] * 3 + [2.0] * 3 + [3.0] * 4
+    shop = scene([{"item_id": f"i{k}", "price": price} for k, price in enumerate(prices)])
+    bands = exposure_shares(crowd(visit("x", page(["i0"]))), shop, by="price band").to_pylist()
+    # Fifths of ten items end at 1, 2, 2.4 and 3: a price on an edge is below it.
+    found = {row["group"]: row["catalogue"] for row in bands}
+    assert found == pytest.approx({"1": 0.3, "2": 0.3, "4": 0.4})
+
+
+def test_a_jackknifed_interval_is_that_of_the_standard_error():
+    # Of n shoppers, half saw one seller and half the other: the index is p^2 + (1 - p)^2.
+    shop = scene([{"item_id": "a", "brand": "one"}, {"item_id": "b", "brand": "two"}])
+    visits = [visit(f"s{k}", page("aaab" if k % 4 else "bbbb")) for k in range(1000)]
+    row = values(crowd(*visits), shop)["seller concentration"]
+    share = 0.75 * 0.75
+    # Delta method: the slope is 4 p - 2; a shopper's own share is 0.75 or 0.
+    error = abs(4 * share - 2) * 0.75 * math.sqrt(0.75 * 0.25 / 1000)
+    assert (row.high - row.low) / 2 == pytest.approx(2.0096 * error, rel=0.35)
+
+
 def test_a_measure_that_may_be_below_zero_has_no_ratio():
     events = crowd(visit("x", page("abcd", clicked="b", gains=[1.0] * 4)), visit("y", page("ab")))
     row = values(events, POPULAR, compared_with=events)

@@ -146,6 +146,15 @@ def test_a_sale_day_has_ten_times_the_visits_of_its_day_and_the_others_stay():
     assert world.items["price"].equals(world.catalog.table["price"])
 
 
+def test_added_visits_stay_within_the_hours_of_their_day():
+    world = applied(made(traffic={"factor": 200.0}), sessions=40, days=8)
+    before = applied(made(), sessions=40, days=8).plan
+    day = world.plan.started_at[world.plan.day == 4]
+    that = before.started_at[before.day == 4]
+    assert len(day) > 200
+    assert (day.min(), day.max()) == (that.min(), that.max())
+
+
 def test_new_items_leave_no_trace_in_what_target_and_shoppers_know():
     world = applied("new-catalogue")
     assert 0.2 * 60 < len(world.cold) <= 0.3333 * 60
@@ -247,6 +256,13 @@ def test_price_sensitive_shoppers_mind_the_price_and_nothing_else_of_them_change
     for before, after in zip(SHOP.personas, world.personas, strict=True):
         assert after.price_sensitivity == max(before.price_sensitivity, 0.95)
         assert after == before.model_copy(update={"price_sensitivity": after.price_sensitivity})
+
+
+def test_who_minds_prices_more_already_stays():
+    world = applied(made(people={"price_sensitivity": 0.3}))
+    found = [persona.price_sensitivity for persona in world.personas]
+    assert found == [max(persona.price_sensitivity, 0.3) for persona in SHOP.personas]
+    assert max(found) > 0.3
 
 
 def test_only_a_share_of_the_people_changes():
