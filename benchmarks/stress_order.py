@@ -44,7 +44,6 @@ TARGETS: dict[str, tuple[str, dict[str, Any]]] = {
     "popularity": ("popularity", {}),
     "BM25": ("bm25", {}),
     "content, words": ("content", {"encoder": "words"}),
-    "content, MiniLM": ("content", {"encoder": "minilm"}),
     "ALS, 4 factors": ("als", {"factors": 4}),
     "ALS, 16 factors": ("als", {"factors": 16}),
     "ALS, 64 factors": ("als", {"factors": 64}),

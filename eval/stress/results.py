@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from footfall.errors import DataError
 from footfall.eval.stress.rows import MeasureRow, ThresholdResult
 
-__all__ = ["Course", "OwnLoss", "ScenarioResult", "StressResult", "read_result"]
+__all__ = ["Course", "Exposure", "OwnLoss", "ScenarioResult", "StressResult", "read_result"]
 
 
 class _Record(BaseModel):
@@ -24,6 +25,18 @@ class Course(_Record):
     played: str = Field(description="target, target without retraining, or baseline.")
     days: list[int]
     values: list[float | None]
+
+
+class Exposure(_Record):
+    """What part of everything a seller or price band has; nulls where there was nothing."""
+
+    by: Literal["seller", "price band"]
+    group: str = Field(description="A brand; of price bands, 1 is the cheapest fifth.")
+    catalogue: float | None
+    wanted: float | None = Field(description="Of what shoppers had in mind.")
+    shown: float | None
+    clicked: float | None
+    baseline_shown: float | None
 
 
 class OwnLoss(_Record):
@@ -47,6 +60,9 @@ class ScenarioResult(_Record):
     thresholds: list[ThresholdResult] = Field(default_factory=list)
     own_loss: dict[str, OwnLoss] = Field(
         default_factory=dict, description="By measure; empty for the steady traffic itself."
+    )
+    exposures: list[Exposure] = Field(
+        default_factory=list, description="The sellers shown most, and all price bands."
     )
     drift: list[MeasureRow] = Field(
         default_factory=list,

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
 from footfall.eval.stress.bubble import DAILY_MEASURES, daily_course
 from footfall.eval.stress.crowds import CrowdMaker, Played, play
+from footfall.eval.stress.exposure_shares import exposure_shares
 from footfall.eval.stress.findings import findings_of
 from footfall.eval.stress.measures import measure
-from footfall.eval.stress.results import Course, OwnLoss, ScenarioResult
+from footfall.eval.stress.results import Course, Exposure, OwnLoss, ScenarioResult
 from footfall.eval.stress.robustness import own_losses
 from footfall.eval.stress.rows import MeasureRow
 from footfall.eval.stress.scenario import Scenario
@@ -29,6 +30,9 @@ __all__ = ["STEADY", "StressTest"]
 
 #: The scenario that all others are compared with.
 STEADY: Final = "steady-traffic"
+#: What exposure is shared out by, and groups of each in the report.
+_GROUPS: Final[tuple[Literal["seller", "price band"], ...]] = ("seller", "price band")
+_MOST_GROUPS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,7 @@ class StressTest:
             measures=rows,
             thresholds=check_thresholds(scenario, rows, steady=steady.rows),
             own_loss=own,
+            exposures=_exposures(both),
             drift=drift,
             courses=courses,
             findings=findings_of(rows, drift, own, self.target.name, self.baseline.name),
@@ -224,6 +229,25 @@ def _courses(
                 values=[_number(value) for value in course[measured].to_pylist()],
             )
             for measured in DAILY_MEASURES
+        ]
+    return found
+
+
+def _exposures(both: _Both) -> list[Exposure]:
+    """Shares of what the target shows, beside what the baseline shows of the same."""
+    found: list[Exposure] = []
+    for by in _GROUPS:
+        shares = exposure_shares(both.target, both.world, by=by).to_pylist()
+        others = exposure_shares(both.baseline, both.world, by=by).to_pylist()
+        shown = {row["group"]: row["shown"] for row in others}
+        found += [
+            Exposure(
+                by=by,
+                group=str(row["group"]),
+                baseline_shown=shown.get(row["group"]),
+                **{name: row[name] for name in ("catalogue", "wanted", "shown", "clicked")},
+            )
+            for row in shares[:_MOST_GROUPS]
         ]
     return found
 

@@ -267,7 +267,8 @@ def _keep(place: Path, name: str, events: CrowdEvents) -> None:
 def _cautions(settings: StressSettings) -> list[str]:
     cautions = [
         "Shoppers are simulated: what they like is fitted on the log, and what the log does not "
-        "show they do not know. Read differences between targets, not levels.",
+        "show they do not know. Read what a scenario changes; whether targets stand in the order "
+        "that real people would give them, benchmarks/stress_order.py checks on your log.",
         "Intervals are over shoppers, of one crowd and one seed, and not adjusted for the number "
         "of measures.",
     ]

@@ -113,6 +113,9 @@ def test_shoppers_like_their_own_kind_better_than_what_is_popular(shop):
     assert row.value > row.baseline
     assert result.target == "content"
     assert result.scenario("steady-traffic").own_loss == {}
+    bands = [each for each in result.scenarios[0].exposures if each.by == "price band"]
+    assert sum(each.shown for each in bands) == pytest.approx(1.0)
+    assert sum(each.baseline_shown for each in bands) == pytest.approx(1.0)
 
 
 def test_the_same_seed_gives_the_same_figures_and_another_one_others(shop):
