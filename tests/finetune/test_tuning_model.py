@@ -49,6 +49,8 @@ def _settings(model: str, **more) -> TuningSettings:
         "alpha": 8.0,
         "serving": "merged",
         "evaluations": 3,
+        # Merged weights are rounded to the type they are tuned in: bfloat16 on some processors.
+        "dtype": "float32",
     }
     return TuningSettings(**values | more)
 
