@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from copy import copy
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -40,11 +41,12 @@ class ImplicitTarget:
         self.model = model
         self.name = name or type(model).__name__
         self._shop = ShopItems.none()
+        self._taken: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._left_out: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._learned = False
 
     def fit(self, items: pa.Table, events: pa.Table) -> ImplicitTarget:
-        """Fit the model on who took what how often."""
+        """Fit the model on who took what how often; what nobody known took has no vector."""
         from threadpoolctl import threadpool_limits
 
         self._shop = ShopItems.of(items, events)
@@ -57,12 +59,13 @@ class ImplicitTarget:
                 warnings.filterwarnings("ignore", "Method expects CSR input")
                 self.model = _unfitted(self.model)
                 self.model.fit(matrix, show_progress=False)
-        silent = ~self._shop.available | (self._shop.popularity == 0)
-        self._left_out = np.flatnonzero(silent)
+        self._taken = np.bincount(matrix.indices, minlength=len(self._shop.ids)) > 0
+        self._left_out = np.flatnonzero(~(self._shop.available & self._taken))
         return self
 
     def _matrix(self, taken: pa.Table) -> Any:
-        """Who took what how often, as CSR of shape (shoppers, items)."""
+        """Who took what how often, as CSR of shape (shoppers, items); nobody is no shopper."""
+        taken = taken.filter(taken["shopper_id"].is_valid())
         places = [self._shop.place.get(each, -1) for each in taken["item_id"].to_pylist()]
         columns = np.array(places, np.int64)
         people, rows = np.unique(taken["shopper_id"].to_numpy(), return_inverse=True)
@@ -74,9 +77,8 @@ class ImplicitTarget:
     def answer(self, requests: Sequence[PageRequest]) -> list[list[str]]:
         """One page a request."""
         self._shop.require(self.name)
-        popularity = self._shop.popularity
         places = [
-            [place for place in self._shop.places_of(request.history) if popularity[place]]
+            [place for place in self._shop.places_of(request.history) if self._taken[place]]
             for request in requests
         ]
         pages = [self._shop.popular(request.limit, request.offset) for request in requests]
@@ -143,6 +145,16 @@ def _unfitted(model: Any) -> Any:
     return fresh
 
 
+def _check(**options: int) -> None:
+    """Refuse what is no whole number, or too small a one."""
+    for name, value in options.items():
+        least = 0 if name == "seed" else 1
+        if not isinstance(value, int) or not least <= value < 2**32:
+            raise SettingError(
+                f"{name} is {value!r}.", hint=f"Use a whole number, {least} or more."
+            )
+
+
 class ALSTarget(ImplicitTarget):
     """Implicit-feedback matrix factorisation (Hu, Koren and Volinsky 2008).
 
@@ -172,9 +184,11 @@ class ALSTarget(ImplicitTarget):
         iterations: int = 15,
         seed: int = 0,
     ) -> None:
-        if factors < 1 or iterations < 1:
+        _check(factors=factors, iterations=iterations, seed=seed)
+        if not 0 <= regularization < inf or not 0 < alpha < inf:
             raise SettingError(
-                f"factors is {factors} and iterations {iterations}.", hint="Use 1 or more."
+                f"regularization is {regularization} and alpha {alpha}.",
+                hint="Use 0 or more, and a number above 0.",
             )
         try:
             from implicit.cpu.als import AlternatingLeastSquares

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any, Final
 
 import numpy as np
@@ -54,7 +55,7 @@ class ContentTarget:
         history_weight: float = 0.2,
         recency: float = 0.9,
     ) -> None:
-        if history_weight < 0 or not 0 < recency <= 1:
+        if not 0 <= history_weight < inf or not 0 < recency <= 1:
             raise SettingError(
                 f"history_weight is {history_weight:g} and recency {recency:g}.",
                 hint="Use 0 or more, and a share above 0.",

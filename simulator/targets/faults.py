@@ -25,7 +25,7 @@ _FAILURES: Final[tuple[Failure, ...]] = ("timeout", "error", "malformed")
 class Faults(BaseModel):
     """Shares of the pages on which something goes wrong; of one page, one thing only."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     slow_share: float = Field(0.0, ge=0.0, le=1.0, description="Share of pages that come late.")
     slow_seconds: float = Field(

@@ -153,9 +153,11 @@ class HttpClient:
             keepalive_expiry=2.0,
         )
         try:
-            return httpx.AsyncClient(
+            client = httpx.AsyncClient(
                 base_url=address, headers={**_JSON, **headers}, limits=limits, timeout=None
             )
+            client.base_url.host  # noqa: B018 - raises where no name of a host is meant by it
+            return client
         except (httpx.InvalidURL, ValueError) as error:
             raise SettingError(
                 f"The address {self.address} cannot be used: {error}",

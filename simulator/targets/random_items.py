@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from footfall.errors import SettingError
 from footfall.simulator.fast.draws import text_keys, uniforms
 from footfall.simulator.targets.protocol import PageRequest
 from footfall.simulator.targets.shop_items import ShopItems
@@ -31,11 +32,18 @@ class RandomTarget:
     ----------
     seed:
         Of the orders.
+
+    Raises
+    ------
+    SettingError
+        If the seed is no whole number.
     """
 
     name = "random"
 
     def __init__(self, *, seed: int = 0) -> None:
+        if not isinstance(seed, int):
+            raise SettingError(f"seed is {seed!r}.", hint="Use a whole number.")
         self.seed = seed
         self._shop = ShopItems.none()
 

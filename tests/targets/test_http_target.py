@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import target_shop as shop
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from target_shop import ROOT, ask
 
 from footfall.errors import SettingError, TargetError, TargetUnavailableError
@@ -108,6 +110,36 @@ def test_what_is_no_page_is_a_failed_page(
     assert len(client.problems) == (failure is not None)
     client.ask([ask()])
     assert len(client.problems) == (failure is not None)
+
+
+IDS = st.lists(st.text(max_size=3), max_size=4)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | IDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+PAGES = st.lists(IDS | JSON, max_size=2)
+ANSWERS = st.fixed_dictionaries({"pages": PAGES | JSON}) | JSON
+
+
+@given(answer=ANSWERS, cut=st.none() | st.integers(1, 9), limit=st.integers(1, 3))
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_content_is_either_the_page_that_it_holds_or_malformed(
+    small: Small, client: HttpClient, answer: Any, cut: int | None, limit: int
+) -> None:
+    content = json.dumps(answer)
+    small.pages = (200, content if cut is None else content[:-cut])
+    client.timeout = 20.0
+    (page,) = client.ask([ask(limit=limit)])
+    pages = answer.get("pages") if cut is None and isinstance(answer, dict) else None
+    held = pages[0] if isinstance(pages, list) and len(pages) == 1 else None
+    if isinstance(held, list) and all(isinstance(item_id, str) for item_id in held):
+        assert page.failure is None
+        assert page.item_ids == tuple(dict.fromkeys(held))[:limit]
+    else:
+        assert page == AnsweredPage((), page.seconds, "malformed")
 
 
 def test_a_page_that_takes_too_long_costs_the_timeout(small: Small, client: HttpClient) -> None:
@@ -236,7 +268,9 @@ def test_an_address_with_another_status_is_unavailable(
         HttpClient(small_server(small).address)
 
 
-@pytest.mark.parametrize("address", ["http://", "http://:80", "ftp://a", "http://a:port"])
+@pytest.mark.parametrize(
+    "address", ["http://", "http://:80", "ftp://a", "http://a:port", "http://xn--a"]
+)
 def test_what_is_no_address_is_refused_before_anything_is_sent(address: str) -> None:
     with pytest.raises(SettingError, match="address"):
         HttpClient(address)

@@ -234,6 +234,8 @@ def test_failing_pages_do_not_reach_the_target() -> None:
         {"slow_share": 0.6, "error_share": 0.6},
         {"speed": 1},
         {"slow_seconds": -1},
+        {"timeout_seconds": np.inf},
+        {"error_share": np.nan},
     ],
 )
 def test_faults_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:

@@ -21,6 +21,7 @@ from footfall.simulator.targets.popularity import PopularityTarget
 from footfall.simulator.targets.random_items import RandomTarget
 from footfall.simulator.targets.ranker_rows import earlier_shares, training_rows
 from footfall.simulator.targets.rankers import FEATURES, RankerTarget
+from footfall.simulator.targets.registry import open_target
 from footfall.simulator.targets.shop_items import ShopItems
 from footfall.simulator.targets.words import WordsTarget
 
@@ -129,10 +130,29 @@ def test_content_shows_what_is_like_the_history_and_like_the_query() -> None:
     assert later[0][0].startswith("t")
 
 
-@pytest.mark.parametrize("wrong", [{"encoder": "x"}, {"recency": 0.0}, {"history_weight": -1.0}])
-def test_content_refuses_options_out_of_range(wrong: dict[str, Any]) -> None:
-    with pytest.raises(SettingError):
-        ContentTarget(**wrong)
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("content", {"encoder": "x"}),
+        ("content", {"recency": 0.0}),
+        ("content", {"history_weight": -1.0}),
+        ("content", {"history_weight": np.nan}),
+        ("random", {"seed": "x"}),
+        ("als", {"factors": 2.5}),
+        ("als", {"factors": "64"}),
+        ("als", {"iterations": 0}),
+        ("als", {"seed": -1}),
+        ("als", {"alpha": np.nan}),
+        ("als", {"regularization": -1.0}),
+    ],
+)
+def test_options_out_of_range_are_refused_before_anything_is_learned(
+    name: str, wrong: dict[str, Any]
+) -> None:
+    if name == "als":
+        pytest.importorskip("implicit")
+    with pytest.raises(SettingError, match=f"{next(iter(wrong))} "):
+        open_target(name, options=wrong)
 
 
 @settings(max_examples=60, deadline=None)
@@ -180,6 +200,28 @@ def test_als_shows_people_what_those_like_them_took() -> None:
     assert target.answer([ask(None, "a")])[0][-1] == "cold"
     with pytest.raises(SettingError, match="factors"):
         ALSTarget(factors=0)
+
+
+@pytest.mark.parametrize("kind", ["als", "bpr"])
+def test_what_nobody_known_took_is_popular_and_teaches_a_factorisation_nothing(kind: str) -> None:
+    pytest.importorskip("implicit")
+    from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+    from footfall.simulator.targets.als import ALSTarget, ImplicitTarget
+
+    nobody = {"shopper_id": None, "item_id": "d", "at": AT, "purchased": True}
+    events = taken(*[(f"x{n}", item, n) for n in range(8) for item in ("a", "b")])
+    events = pa.concat_tables([events, pa.Table.from_pylist([nobody] * 9, schema=EVENT_SCHEMA)])
+    if kind == "als":
+        target: ImplicitTarget = ALSTarget(factors=4)
+    else:
+        model = BayesianPersonalizedRanking(factors=4, random_state=1, num_threads=1)
+        target = ImplicitTarget(model)
+    target.fit(items_of(ABCD), events)
+    new, alike, last = target.answer([ask(None, "d"), ask(None, "a"), ask()])
+    assert new == last == ["d", "a", "b", "c"]
+    assert set(alike[:2]) == {"a", "b"}
+    assert alike[2:] == ["d", "c"]
 
 
 def test_a_factorisation_without_fold_in_is_given_the_mean_of_the_history() -> None:
