@@ -23,15 +23,18 @@ if TYPE_CHECKING:
     from footfall.finetune.click_model import ClickModel
     from footfall.finetune.click_settings import ClickSettings
     from footfall.finetune.controls import oversample_real, random_pairs
+    from footfall.finetune.example_batches import ExampleBatches, log_batches, parquet_batches
     from footfall.finetune.example_files import load_examples, save_examples
     from footfall.finetune.example_table import FEATURE_NAMES, Examples
     from footfall.finetune.examples import read_examples
+    from footfall.finetune.export import export_model
     from footfall.finetune.fuse import Fusion, fuse_with_report
     from footfall.finetune.fusion_report import FusionReport
     from footfall.finetune.fusion_settings import FusionSettings
     from footfall.finetune.query_classifier import QueryClassifier
     from footfall.finetune.query_pairs import QueryPairs, read_query_pairs
     from footfall.finetune.query_settings import QuerySettings
+    from footfall.finetune.scoring import score_batches
     from footfall.finetune.tuning import read_tuning_card, tune_model
     from footfall.finetune.tuning_card import TuningCard
     from footfall.finetune.tuning_settings import TuningSettings
@@ -44,6 +47,7 @@ __all__ = [
     "ClickClassifier",
     "ClickModel",
     "ClickSettings",
+    "ExampleBatches",
     "Examples",
     "Fusion",
     "FusionReport",
@@ -57,14 +61,18 @@ __all__ = [
     "augment_with_report",
     "choose_alpha",
     "choose_alpha_by_halving",
+    "export_model",
     "fuse_with_report",
     "load_examples",
+    "log_batches",
     "oversample_real",
+    "parquet_batches",
     "random_pairs",
     "read_examples",
     "read_query_pairs",
     "read_tuning_card",
     "save_examples",
+    "score_batches",
     "share_of_slates",
     "tune_model",
     "validation_log_loss",
@@ -80,6 +88,7 @@ __getattr__ = lazy_exports(
         "ClickClassifier": "click_classifier",
         "ClickModel": "click_model",
         "ClickSettings": "click_settings",
+        "ExampleBatches": "example_batches",
         "Examples": "example_table",
         "Fusion": "fuse",
         "FusionReport": "fusion_report",
@@ -93,14 +102,18 @@ __getattr__ = lazy_exports(
         "augment_with_report": "augment",
         "choose_alpha": "alpha",
         "choose_alpha_by_halving": "alpha_halving",
+        "export_model": "export",
         "fuse_with_report": "fuse",
         "load_examples": "example_files",
+        "log_batches": "example_batches",
         "oversample_real": "controls",
+        "parquet_batches": "example_batches",
         "random_pairs": "controls",
         "read_examples": "examples",
         "read_query_pairs": "query_pairs",
         "read_tuning_card": "tuning",
         "save_examples": "example_files",
+        "score_batches": "scoring",
         "share_of_slates": "alpha_halving",
         "tune_model": "tuning",
         "validation_log_loss": "alpha",

@@ -31,7 +31,13 @@ from footfall.finetune.model_files import (
     whole_folder,
     write_json,
 )
-from footfall.finetune.probability import correct_log_odds, negative_rates, probability_of
+from footfall.finetune.probability import (
+    correct_log_odds,
+    mean_negative_rate,
+    negative_rates,
+    probability_of,
+)
+from footfall.finetune.row_columns import complete_examples, needed_columns
 from footfall.finetune.standardise import Standardiser
 from footfall.finetune.tracking import check_tracker
 
@@ -172,6 +178,7 @@ class ClickModel:
             "fingerprint": fingerprint,
             "training_rows": describe_examples(train),
             "validation_rows": None if validation is None else describe_examples(validation),
+            "negative_rate": round(mean_negative_rate(train), 9),
             "training": figures.as_dict(),
             "calibration": None if validation is None else self._calibrate(validation),
             "settings": settings.model_dump(mode="json"),
@@ -225,24 +232,61 @@ class ClickModel:
             )
         return log_odds if self._calibration is None else self._calibration.apply(log_odds)
 
-    def predict_batches(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    @property
+    def negative_rate(self) -> float:
+        """Rate at which the negatives that the model learnt from were kept.
+
+        Raises
+        ------
+        TrainingError
+            If its card does not say so: it has not been trained, or by an earlier version.
+        """
+        rate = self.card.get("negative_rate")
+        if rate is None:
+            raise TrainingError(
+                "The model's card does not say at what rate negatives were sampled.",
+                hint="Train it again, or score without the correction.",
+            )
+        return float(rate)
+
+    @property
+    def needed_columns(self) -> tuple[str, ...]:
+        """Columns that rows to score must have."""
+        return needed_columns(self.settings.features, self.settings.categories)
+
+    def predict_batches(
+        self, batches: Iterable[pa.RecordBatch], *, correct_prior: bool = False
+    ) -> Iterator[pa.Table]:
         """Score a table that need not fit in memory, batch by batch.
 
         Parameters
         ----------
         batches:
             A ``pyarrow.RecordBatchReader`` (of an Arrow dataset, a Parquet file or a DuckDB
-            result) or anything that gives record batches in the columns of examples.
+            result) or anything that gives record batches. Columns are those of examples; only
+            :attr:`needed_columns` must be there.
+        correct_prior:
+            Probabilities on the scale of every exposure, by :attr:`negative_rate`: rows to score
+            need neither labels nor negatives of their own.
 
         Yields
         ------
         pyarrow.Table
             For each batch the score table of :meth:`Examples.score_table`, with ``example_id``.
+
+        Raises
+        ------
+        DataError
+            If a needed column or a value in it is missing.
         """
+        offset = np.log(self.negative_rate) if correct_prior else 0.0
+        before = 0
         for batch in batches:
-            part = Examples(pa.Table.from_batches([batch]))
-            scores = part.score_table(self.predict_proba(part))
+            table = pa.Table.from_batches([batch])
+            part = complete_examples(table, needed=self.needed_columns, rows_before=before)
+            scores = part.score_table(probability_of(self.predict_log_odds(part) + offset))
             yield scores.add_column(0, "example_id", part.table["example_id"])
+            before += batch.num_rows
 
     def _pairs(self, examples: Examples) -> PairTable:
         from footfall.finetune.batches import PairTable

@@ -60,6 +60,7 @@ def card_text(card: dict[str, Any]) -> str:
         f"{_number(training.get('best_log_loss'))} at the best",
         f"* speed: {training.get('pairs_per_second')} pairs a second, "
         f"{training.get('processes', 1)} process(es)",
+        *_sampling_lines(card.get("negative_rate")),
         *_calibration_lines(card.get("calibration")),
         *_export_lines(card.get("export")),
         "",
@@ -74,6 +75,15 @@ def card_text(card: dict[str, Any]) -> str:
             )
     lines += ["", "Versions: " + ", ".join(f"{k} {v}" for k, v in card.get("versions", {}).items())]
     return "\n".join(lines) + "\n"
+
+
+def _sampling_lines(rate: float | None) -> list[str]:
+    if rate is None or rate == 1.0:
+        return []
+    return [
+        f"* negatives were kept at a rate of {rate:.4g}: probabilities are those within sampled "
+        "slates unless they are corrected (`correct_prior`)"
+    ]
 
 
 def _calibration_lines(figures: dict[str, Any] | None) -> list[str]:

@@ -86,7 +86,8 @@ def read_model_file(folder: Path, name: str) -> bytes:
     except OSError as error:
         raise InputError(
             f"{folder} does not hold a model: {name} cannot be read ({error.strerror}).",
-            hint="Name a folder written by `footfall train` or `footfall export`.",
+            hint="Name a folder written by `footfall train` or `footfall export-model`, or for "
+            "queries by `footfall classify train`.",
         ) from error
 
 

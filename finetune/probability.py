@@ -8,7 +8,7 @@ import numpy as np
 
 from footfall.finetune.example_table import Examples
 
-__all__ = ["correct_log_odds", "negative_rates", "probability_of"]
+__all__ = ["correct_log_odds", "mean_negative_rate", "negative_rates", "probability_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -41,6 +41,18 @@ def negative_rates(examples: Examples) -> Array:
             kept = rates[rows & negatives]
             result[rows] = len(kept) / np.sum(1.0 / kept) if len(kept) else 1.0
     return result
+
+
+def mean_negative_rate(examples: Examples) -> float:
+    """Rate at which the negatives of training rows were kept, for rows without negatives of theirs.
+
+    Their weight over what it would be had all been kept, the sum of ``weight / rate``; 1 without
+    any.
+    """
+    rows = ~examples.labels & (examples.weights > 0)
+    weights = examples.weights[rows]
+    rates = examples.column("sample_rate")[rows].astype(np.float64)
+    return float(weights.sum() / np.sum(weights / rates)) if len(weights) else 1.0
 
 
 def correct_log_odds(log_odds: Array, rates: Array) -> Array:

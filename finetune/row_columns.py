@@ -64,7 +64,7 @@ def complete_examples(
     where:
         What an error calls the table, such as a file's name.
     rows_before:
-        Rows of it that went before these, for the row number that an error names.
+        Rows of it that went before these: rows without an id, and errors, are numbered from there.
 
     Raises
     ------
@@ -85,7 +85,9 @@ def complete_examples(
     }
     for name in ("example_id", "search_id"):
         if name not in found:
-            found[name] = pa.array(np.arange(count).astype(str), pa.string())
+            found[name] = pa.array(
+                np.arange(rows_before, rows_before + count).astype(str), pa.string()
+            )
     if "has_query" not in found and "query" in found:
         found["has_query"] = pc.cast(pc.is_valid(found["query"]), pa.float64())
     for name in _NEVER_NULL:

@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 from small_shop import build
 
 from footfall.errors import DataError
-from footfall.finetune.probability import correct_log_odds, negative_rates
+from footfall.finetune.probability import (
+    correct_log_odds,
+    mean_negative_rate,
+    negative_rates,
+)
 from footfall.finetune.standardise import Standardiser
 
 torch = pytest.importorskip("torch")
@@ -121,3 +125,15 @@ def test_rates_do_not_tell_the_label():
 
 def test_no_rows_no_rates():
     assert len(negative_rates(build([]))) == 0
+    assert mean_negative_rate(build([])) == 1.0
+
+
+def test_the_rate_of_training_by_hand():
+    rows = [
+        {"label": True, "sample_rate": 1.0, "weight": 7.0},
+        {"label": False, "sample_rate": 0.5, "weight": 1.0},
+        {"label": False, "sample_rate": 0.25, "weight": 2.0},
+        {"label": False, "sample_rate": 0.01, "weight": 0.0},
+    ]
+    # 3 kept of 1 / .5 + 2 / .25 = 10; responses and rows without weight do not count.
+    assert mean_negative_rate(build(rows)) == pytest.approx(0.3)

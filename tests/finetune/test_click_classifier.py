@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 
 import numpy as np
 import pytest
@@ -93,6 +94,19 @@ def test_rows_come_in_many_forms(made, text_decides):
     assert estimator.classes_.tolist() == ["no", "yes"]
     assert set(estimator.predict(words)) <= {"no", "yes"}
     assert estimator.model_.settings.features == ("has_query",)
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("changes", [{}, {"trained_layers": 1}])
+def test_a_pickled_estimator_says_the_same(made, text_decides, changes):
+    held_out = text_decides(4, 3)
+    estimator = made(**changes)
+    assert pickle.loads(pickle.dumps(estimator)).get_params() == estimator.get_params()
+    estimator.fit(text_decides(12, 1))
+    again = pickle.loads(pickle.dumps(estimator))
+    assert np.ptp(estimator.decision_function(held_out)) > 0
+    assert (again.decision_function(held_out) == estimator.decision_function(held_out)).all()
+    assert again.classes_.tolist() == estimator.classes_.tolist()
 
 
 @pytest.mark.train
