@@ -115,6 +115,7 @@ class _Lift:
                 recipe.proof.added_share,
                 recipe.proof.beside,
                 recipe.proof.specific_queries,
+                *([recipe.augmentation] if self._augments() else []),
             ],
             self.examples / "arms.json",
             self._arms.make,
@@ -127,6 +128,9 @@ class _Lift:
             self.comparison_file,
             self._compare,
         )
+
+    def _augments(self) -> bool:
+        return any(arm.startswith("augment:") for arm in self.recipe.proof.arms)
 
     def _announce(self) -> None:
         proof = self.recipe.proof

@@ -135,6 +135,7 @@ class LiftArms:
             kind,
             count=count,
             seed=self.recipe.parts.seed,
+            settings=self.recipe.augmentation,
             engine=self.recipe.engine,
         )
 

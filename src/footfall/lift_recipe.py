@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from footfall.finetune import ClickSettings, TuningSettings
 from footfall.finetune.arms import CONTROLS
+from footfall.finetune.augmentation_settings import AUGMENTATIONS, AugmentationSettings
 from footfall.finetune.negatives import Beside
 from footfall.finetune.part_settings import PartSettings
 from footfall.recipe import Population, Source
 from footfall.simulator import EngineSettings
 from footfall.simulator.aimed_settings import AimedSettings
+from footfall.simulator.generators import generator_names
 
 __all__ = ["LiftRecipe", "Proof"]
 
@@ -82,17 +84,21 @@ class Proof(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Proof:
         for arm in self.arms:
-            kind, _, name = arm.partition(":")
-            known = (kind in {"generator", "augment"} and name) or arm in {
-                *CONTROLS,
-                *LLM_ARMS,
-                CEILING,
-            }
-            if not known:
+            if not _is_arm(arm):
                 raise ValueError(f"there is no arm {arm!r}")
         if len(set(self.arms)) < len(self.arms) or len(set(self.seeds)) < len(self.seeds):
             raise ValueError("an arm or a seed is named twice")
         return self
+
+
+def _is_arm(arm: str) -> bool:
+    kind, _, name = arm.partition(":")
+    if kind == "augment":
+        return name in AUGMENTATIONS
+    if kind == "generator":
+        # A plug-in of another package is found when it is opened.
+        return ":" in name or name in generator_names()
+    return arm in {*CONTROLS, *LLM_ARMS, CEILING}
 
 
 class LiftRecipe(BaseModel):
@@ -112,6 +118,9 @@ class LiftRecipe(BaseModel):
     aim: AimedSettings = Field(
         AimedSettings(),
         description="The language model's visits; `until` and `label` are the parts'.",
+    )
+    augmentation: AugmentationSettings = Field(
+        AugmentationSettings(), description="Of the arms augment:KIND."
     )
     training: ClickSettings = ClickSettings()
     proof: Proof = Proof()

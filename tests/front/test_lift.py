@@ -197,6 +197,8 @@ def test_a_log_without_a_gap_is_refused(tmp_path, small_source):
     ("old", "new", "said"),
     [
         ('"title"', '"titel"', "titel"),
+        ('"title"', '"augment:crops"', "augment:crops"),
+        ('"title"', '"generator:markow"', "generator:markow"),
         ("seeds = [0, 1]", "seeds = [0, 0]", "twice"),
         ("alphas = [1.0]", "alpha = [1.0]", "alpha"),
         ("cold_items = 0.2", "cold_items = 1.2", "cold_items"),
