@@ -15,9 +15,9 @@ from rich.table import Table
 
 from footfall import steps
 from footfall.commands import augment as augment_command
+from footfall.commands import classifier, classify, generation
 from footfall.commands import coldstart as coldstart_command
 from footfall.commands import export as export_command
-from footfall.commands import generation
 from footfall.commands import lift as lift_command
 from footfall.commands import stress as stress_command
 from footfall.commands.options import (
@@ -30,7 +30,7 @@ from footfall.commands.options import (
 )
 from footfall.doctor import diagnose
 from footfall.errors import FootfallError, InputError, SettingError
-from footfall.finetune import ClickSettings, FusionSettings, TuningSettings
+from footfall.finetune import FusionSettings, TuningSettings
 from footfall.personas import PersonaSettings
 from footfall.progress import console
 from footfall.recipe import load_recipe, run_recipe
@@ -244,26 +244,10 @@ def fuse(
         typer.echo(f"{folder / name}.parquet: {len(examples):,} examples")
 
 
-@app.command()
-def train(
-    examples: Annotated[
-        Path, typer.Argument(help="Training examples (Parquet).", show_default=False)
-    ],
-    model: Annotated[Path, typer.Argument(help="Folder for the model.", show_default=False)],
-    validation: Annotated[
-        Path | None, typer.Option(help="Real validation examples, for early stopping.")
-    ] = None,
-    seed: Seed = None,
-    resume: Annotated[bool, typer.Option(help="Continue from the last checkpoint.")] = False,
-    settings: SettingsFile = None,
-) -> None:
-    """Train the LoRA click-through classifier.
-
-    The settings file may hold the table training.
-    """
-    chosen = settings_from(ClickSettings, settings, "training", seed=seed)
-    steps.train(examples, model, validation=validation, settings=chosen, resume=resume)
-    typer.echo(f"Model in {model}")
+app.command()(classifier.train)
+app.command()(classifier.score)
+app.command("export-model")(classifier.export_model)
+app.add_typer(classify.app, name="classify")
 
 
 @app.command()

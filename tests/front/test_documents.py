@@ -1,4 +1,5 @@
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import typer
 
 import footfall
 from footfall.cli import app
+from footfall.finetune import ClickSettings, QuerySettings
 from footfall.simulator.ingest import Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,14 +17,17 @@ DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/
 
 
 def console_commands():
-    joined = README.replace("\\\n", " ")
-    return [line[2:].split() for line in joined.splitlines() if line.startswith("$ footfall")]
+    joined = [path.read_text(encoding="utf-8").replace("\\\n", " ") for path in DOCUMENTS]
+    lines = [line for text in joined for line in text.splitlines()]
+    return [shlex.split(line[2:]) for line in lines if line.startswith("$ footfall")]
 
 
 @pytest.mark.parametrize("words", console_commands(), ids=" ".join)
-def test_every_command_line_of_the_readme_is_one_that_footfall_takes(words):
-    _, name, *arguments = words
-    command = typer.main.get_command(app).commands[name]
+def test_every_command_line_of_the_documents_is_one_that_footfall_takes(words):
+    command, arguments = typer.main.get_command(app), words[1:]
+    while hasattr(command, "commands"):
+        name, *arguments = arguments
+        command = command.commands[name]
     context = command.make_context(name, list(arguments))
     assert context.params
 
@@ -50,6 +55,38 @@ def test_the_mapping_of_the_documentation_is_valid():
 def test_links_between_documents_lead_somewhere(document):
     for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
         assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("settings", [ClickSettings, QuerySettings])
+def test_every_setting_of_the_classifiers_is_documented_with_its_default(settings):
+    lines = (ROOT / "docs/classifier.md").read_text(encoding="utf-8").splitlines()
+    for name, field in settings.model_fields.items():
+        rows = [
+            line for line in lines if line.startswith("|") and f"`{name}`" in line.split("|")[1]
+        ]
+        assert rows, name
+        told = [_default(row, name) for row in rows]
+        if isinstance(field.default, tuple):
+            assert told == ["all six" if field.default else "none"], name
+        else:
+            shown = str(field.default)
+            shown = shown.lower() if isinstance(field.default, bool) else shown
+            assert any(_same(value, shown) for value in told), (name, told)
+
+
+def _default(row, name):
+    """The default beside a name; one row may have several, in order."""
+    names, defaults = row.split("|")[1:3]
+    names = re.findall(r"`(\w+)`", names)
+    values = [value.strip(" `") for value in defaults.split(",")]
+    return values[names.index(name)]
+
+
+def _same(told, default):
+    try:
+        return float(told) == float(default)
+    except ValueError:
+        return told == default
 
 
 def test_every_public_name_loads():

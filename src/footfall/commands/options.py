@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +17,12 @@ from footfall.recipe import parse_toml, validated
 __all__ = [
     "INTERRUPTED",
     "SECTIONS",
+    "Assignments",
     "LogFile",
     "Seed",
     "SettingsFile",
     "Until",
+    "assigned",
     "read_tables",
     "settings_from",
 ]
@@ -40,6 +43,7 @@ SECTIONS: Final = (
     "fusion",
     "augmentation",
     "training",
+    "classification",
     "tuning",
     "ray",
 )
@@ -49,11 +53,38 @@ SettingsFile = Annotated[
     Path | None,
     typer.Option("--settings", help="TOML file of settings; `footfall run --check` lists all."),
 ]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting; may be repeated."),
+]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")]
 Until = Annotated[
     datetime | None,
     typer.Option(help="Use nothing of the log after this time (the end of the training part)."),
 ]
+
+
+def assigned(texts: Sequence[str] | None, kind: type[BaseModel]) -> dict[str, Any]:
+    """Settings of the options ``--set NAME=VALUE``; a value is one of TOML, or plain text.
+
+    Raises
+    ------
+    SettingError
+        If one has another form, or names what is no setting of ``kind``.
+    """
+    found: dict[str, Any] = {}
+    for text in texts or ():
+        name, sign, value = text.partition("=")
+        if not sign or name not in kind.model_fields:
+            raise SettingError(
+                f"--set {text!r} is not NAME=VALUE of a setting.",
+                hint=f"Known settings: {', '.join(kind.model_fields)}.",
+            )
+        try:
+            found[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name] = value
+    return found
 
 
 def settings_from(
