@@ -89,6 +89,9 @@ class LanguageModelCrowd:
         Of everything that is drawn.
     concurrency:
         Shoppers in the shop at the same time.
+    demand:
+        How much more often top-level categories are needed, as fitted for the shop; a scenario's
+        factors multiply it.
     query_change:
         What becomes of typed queries on their way to the target.
     """
@@ -104,6 +107,7 @@ class LanguageModelCrowd:
         available: np.ndarray[Any, np.dtype[np.bool_]],
         seed: int,
         concurrency: int = 48,
+        demand: Mapping[str, float] | None = None,
         query_change: QueryChange | None = None,
     ) -> None:
         asked = client if query_change is None else _Retyped(client, query_change, seed)
@@ -111,7 +115,7 @@ class LanguageModelCrowd:
         self._shop = replace(
             shop,
             catalog=catalog,
-            needs=NeedBook(catalog),
+            needs=NeedBook(catalog, demand=demand),
             target=VisitedTarget(asked, catalog),
             unavailable=frozenset(catalog.item_ids[~available].tolist()),
         )
@@ -119,6 +123,7 @@ class LanguageModelCrowd:
         self._seed = seed
         self._concurrency = concurrency
         self._past: dict[int, list[PastVisit]] = {}
+        self._usual = dict(demand or {})
         self._demand: dict[str, float] = {}
 
     @property
@@ -129,7 +134,9 @@ class LanguageModelCrowd:
     @demand.setter
     def demand(self, factors: Mapping[str, float]) -> None:
         self._demand = dict(factors)
-        self._shop = replace(self._shop, needs=self._shop.needs.with_demand(self._demand))
+        names = {*self._usual, *self._demand}
+        whole = {n: self._usual.get(n, 1.0) * self._demand.get(n, 1.0) for n in names}
+        self._shop = replace(self._shop, needs=self._shop.needs.with_demand(whole))
 
     def run(self, plan: VisitPlan) -> CrowdEvents:
         """All visits of the plan; shoppers remember the visits of earlier calls."""

@@ -110,6 +110,7 @@ def _language_model(
             available=world.available,
             seed=settings.seed,
             concurrency=settings.concurrency,
+            demand=opened.fit.demand,
             query_change=world.query_change,
         )
         return _WithAttackers(crowd, fast(world, client))

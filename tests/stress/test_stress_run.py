@@ -23,6 +23,7 @@ from footfall.simulator.schema import ARROW_SCHEMAS
 
 UNTIL = datetime(2024, 3, 1)
 KINDS = ("pizza", "yogurt", "soup", "牛奶")
+PATHS = ("food > pizza", "food > yogurt", "food > soup", "drinks > 牛奶")
 QUICK = StressSettings(until=UNTIL, sessions=300, days=3, resamples=50)
 
 
@@ -37,7 +38,7 @@ def shop(tmp_path_factory):
             {
                 "item_id": f"i{number}",
                 "text": f"{kind} number {number}",
-                "category": f"food > {kind}",
+                "category": PATHS[number // 10],
                 "brand": f"brand {number % 3}",
                 "price": 1.0 + number % 5,
                 "first_seen": datetime(2023, 1, 1),
@@ -84,7 +85,7 @@ def shop(tmp_path_factory):
     people = [
         Persona(
             persona_id=f"p{number}",
-            interests={f"food > {KINDS[number % 4]}": 1.0},
+            interests={PATHS[number % 4]: 1.0},
             history=(f"{KINDS[number % 4]} number {10 * (number % 4)}",),
         )
         for number in range(16)
@@ -235,8 +236,34 @@ def test_a_language_models_crowd_walks_the_same_pages(shop):
         engine=EngineSettings(kind="scripted", model="scripted"),
     )
     (found,) = result.scenarios
-    assert found.measure("ctr").value is not None
+    assert 0.0 < found.measure("ctr").value < 1.0
+    # Attackers come with shoppers, and are told apart.
+    assert found.measure("attacked exposure").value is not None
     assert result.crowd == "preferences and words of a language model"
+
+
+def test_a_scenarios_demand_multiplies_what_the_log_was_fitted_to_need(shop, monkeypatch):
+    from footfall.simulator import shop_opening
+    from footfall.simulator.needs import NeedBook
+
+    told = []
+    plain = NeedBook.with_demand
+
+    def remembered(self, demand):
+        told.append(dict(demand))
+        return plain(self, demand)
+
+    monkeypatch.setattr(NeedBook, "with_demand", remembered)
+    monkeypatch.setattr(shop_opening, "fit_demand", lambda *_, **__: {"drinks": 2.0, "food": 0.5})
+    busy = Scenario(
+        name="busy",
+        description="Drinks are needed more.",
+        demand={"kind": "shift", "categories": ["drinks"], "factor": 3.0},
+    )
+    settings = QUICK.model_copy(update={"crowd": "llm", "sessions": 4, "days": 1})
+    engine = EngineSettings(kind="scripted", model="scripted")
+    run(shop, scenarios=[busy], settings=settings, engine=engine)
+    assert {"drinks": 6.0, "food": 0.5} in told
 
 
 def test_a_model_for_the_fast_crowd_is_refused_before_any_work(shop):
