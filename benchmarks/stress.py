@@ -1,7 +1,8 @@
 """Recommenders under scenarios: ``benchmarks/stress.py LOG PERSONAS --until DATE --browsing 1``.
 
 Plays every scenario in front of each target with the same shoppers and prints, scenario by
-scenario, how each differs from popularity, with 95 % intervals over shoppers, and which thresholds
+scenario, how each differs from popularity, with 95 % intervals over shoppers, what the scenario
+changes in its conversion beyond what it changes in popularity's (own part), and which thresholds
 break. Results are kept in ``--folder``, so that an interrupted benchmark goes on.
 """
 
@@ -38,9 +39,14 @@ def table(scenario: str, results: list[StressResult]) -> str:
                 continue
             interval = format_figures(row.difference_low, row.difference_high, signed=True)
             cells.append(f"{format_figure(row.value)} ({interval})" if interval else "–")
+        own = found.own_loss.get("conversion")
+        loss = "–" if own is None else format_figure(own.value, signed=True)
+        if own is not None and own.low is not None:
+            loss += f" ({format_figures(own.low, own.high, signed=True)})"
+        cells.append(loss)
         broken = [each.words for each in found.thresholds if each.outcome == "fail"]
         rows.append([*cells, "; ".join(broken) or "none"])
-    return rows_to_markdown(["target", *MEASURES, "broken"], rows)
+    return rows_to_markdown(["target", *MEASURES, "conversion, own part", "broken"], rows)
 
 
 def main() -> None:
