@@ -102,9 +102,7 @@ def real_scores(client: TargetClient, requests: Sequence[PageRequest], taken: An
 
 def simulated_clicks(events: CrowdEvents, shoppers: Sequence[str]) -> tuple[Array, Array]:
     """Clicks and visits of each shopper."""
-    with duckdb.connect() as connection:
-        for name in ("visits", "pages", "impressions"):
-            connection.register(name, getattr(events, name))
+    with events.opened() as connection:
         counted = connection.execute(
             "SELECT shopper_id, count(DISTINCT session_id), count(*) FILTER (clicked) FROM visits "
             "LEFT JOIN pages USING (session_id) LEFT JOIN impressions USING (search_id) GROUP BY 1"

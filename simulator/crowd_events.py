@@ -6,10 +6,12 @@ knows beside them: what the shopper needed, how well each item suits, how long t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+import duckdb
 import pyarrow as pa
 
 __all__ = ["IMPRESSION_SCHEMA", "PAGE_SCHEMA", "VISIT_SCHEMA", "CrowdEvents"]
@@ -82,6 +84,14 @@ class CrowdEvents:
         return cls(
             VISIT_SCHEMA.empty_table(), PAGE_SCHEMA.empty_table(), IMPRESSION_SCHEMA.empty_table()
         )
+
+    @contextmanager
+    def opened(self) -> Iterator[Any]:
+        """A DuckDB connection in which the three tables stand under their names."""
+        with duckdb.connect() as connection:
+            for name in ("visits", "pages", "impressions"):
+                connection.register(name, getattr(self, name))
+            yield connection
 
     @classmethod
     def joined(cls, several: Iterable[CrowdEvents]) -> CrowdEvents:

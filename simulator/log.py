@@ -200,6 +200,18 @@ class Log:
         column = "run_id" if table in {"runs", "rejects"} else "origin"
         return int(self.scalar(f"SELECT count(*) FROM {table} WHERE {column} = ?", [origin]))
 
+    def response_counts(self, origin: str) -> dict[str, int]:
+        """How many ``impressions``, ``clicks`` and ``purchases`` one origin has."""
+        counted: list[dict[str, int]] = self.query(
+            """
+            SELECT count(*) AS impressions, count(*) FILTER (clicked) AS clicks,
+                   count(*) FILTER (purchased) AS purchases
+            FROM impressions WHERE origin = ?
+            """,
+            [origin],
+        ).to_pylist()
+        return counted[0]
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit everything inside the block at its end, or nothing; inner blocks join it."""

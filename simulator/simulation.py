@@ -253,20 +253,11 @@ class Simulation:
             )
 
     def _count(self, log: Log, summary: SimulationSummary) -> None:
-        row = log.query(
-            """
-            SELECT count(*) AS impressions, count(*) FILTER (clicked) AS clicks,
-                   count(*) FILTER (purchased) AS purchases
-            FROM impressions WHERE origin = $run_id
-            """,
-            {"run_id": self.run_id},
-        ).to_pylist()[0]
-        summary.searches = log.scalar(
-            "SELECT count(*) FROM searches WHERE origin = $run_id", {"run_id": self.run_id}
-        )
-        summary.impressions = row["impressions"]
-        summary.clicks = row["clicks"]
-        summary.purchases = row["purchases"]
+        summary.searches = log.count("searches", self.run_id)
+        counts = log.response_counts(self.run_id)
+        summary.impressions = counts["impressions"]
+        summary.clicks = counts["clicks"]
+        summary.purchases = counts["purchases"]
 
 
 def user_rows(run_id: str, personas: Sequence[Persona]) -> pa.Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import duckdb
 import pyarrow as pa
 
 from footfall.simulator.crowd_events import CrowdEvents
@@ -66,9 +65,6 @@ def daily_course(events: CrowdEvents, items: pa.Table) -> pa.Table:
 
     Attackers' visits are left out. ``items`` holds ``item_id`` and ``category``.
     """
-    with duckdb.connect() as connection:
-        connection.register("visits", events.visits)
-        connection.register("pages", events.pages)
-        connection.register("impressions", events.impressions)
+    with events.opened() as connection:
         connection.register("items", items.select(["item_id", "category"]))
         return connection.sql(_SQL).to_arrow_table()

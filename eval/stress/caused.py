@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import duckdb
 import pyarrow as pa
 
 from footfall.simulator.crowd_events import CrowdEvents
@@ -23,9 +22,6 @@ def caused_events(events: CrowdEvents) -> pa.Table:
 
     Attackers' visits are among them: a shop cannot tell them from others.
     """
-    with duckdb.connect() as connection:
-        connection.register("visits", events.visits)
-        connection.register("pages", events.pages)
-        connection.register("impressions", events.impressions)
+    with events.opened() as connection:
         found = connection.sql(_SQL).to_arrow_table()
     return found.cast(EVENT_SCHEMA)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-import duckdb
 import pyarrow as pa
 
 from footfall.eval.stress.exposure import item_facts
@@ -51,8 +50,6 @@ def exposure_shares(
     (``wanted``). Each share sums to one, or is null where there was nothing. Items without a brand
     or price, and attackers' visits, are left out.
     """
-    with duckdb.connect() as connection:
-        for name in ("visits", "pages", "impressions"):
-            connection.register(name, getattr(events, name))
+    with events.opened() as connection:
         connection.register("items", item_facts(world))
         return connection.sql(_SQL.format(column=_COLUMNS[by])).to_arrow_table()

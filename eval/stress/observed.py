@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -80,9 +79,7 @@ class Observed:
 
 def observe(events: CrowdEvents, world: ScenarioWorld) -> Observed:
     """Add up what shoppers did in ``world``."""
-    with duckdb.connect() as connection:
-        for name in ("visits", "pages", "impressions"):
-            connection.register(name, getattr(events, name))
+    with events.opened() as connection:
         connection.register("items", item_facts(world))
         connection.execute(_TABLES)
         found = connection.sql(

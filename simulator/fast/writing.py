@@ -168,14 +168,6 @@ class FastSimulation:
         return seconds
 
     def _summary(self, log: Log, began: float, sessions_per_second: float) -> FastSummary:
-        row = log.query(
-            """
-            SELECT count(*) AS impressions, count(*) FILTER (clicked) AS clicks,
-                   count(*) FILTER (purchased) AS purchases
-            FROM impressions WHERE origin = ?
-            """,
-            [self.run_id],
-        ).to_pylist()[0]
         return FastSummary(
             run_id=self.run_id,
             state="finished",
@@ -183,7 +175,7 @@ class FastSimulation:
             searches=log.count("searches", self.run_id),
             seconds=monotonic() - began,
             sessions_per_second=sessions_per_second,
-            **row,
+            **log.response_counts(self.run_id),
         )
 
 

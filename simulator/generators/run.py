@@ -191,21 +191,13 @@ class GenerationRun:
         return state
 
     def _summary(self, log: Log, state: str, began: float) -> GenerationSummary:
-        row = log.query(
-            """
-            SELECT count(*) AS impressions, count(*) FILTER (clicked) AS clicks,
-                   count(*) FILTER (purchased) AS purchases
-            FROM impressions WHERE origin = ?
-            """,
-            [self.run_id],
-        ).to_pylist()[0]
         return GenerationSummary(
             self.run_id,
             state,
             sessions=log.count("sessions", self.run_id),
             searches=log.count("searches", self.run_id),
             seconds=monotonic() - began,
-            **row,
+            **log.response_counts(self.run_id),
         )
 
 

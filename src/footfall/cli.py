@@ -162,11 +162,7 @@ def simulate(
     summary = steps.simulate(
         log, people, engine=chosen_engine, settings=chosen, ray=cluster if ray else None
     )
-    typer.echo(
-        f"Run {summary.run_id} {summary.state}: {summary.searches:,} searches, "
-        f"{summary.impressions:,} impressions, {summary.clicks:,} clicks, "
-        f"{summary.purchases:,} purchases in {log}"
-    )
+    generation.say_run(summary, log)
     if summary.vanished_items:
         typer.echo(
             f"{summary.vanished_items:,} items were found that the catalogue lacks: left out."

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from footfall.errors import SettingError
 from footfall.eval.stress.ab_test import ABRow, ab_rows
+from footfall.eval.stress.crowds import CrowdMaker, play
 from footfall.eval.stress.measures import measure
 from footfall.eval.stress.page import write_stress
 from footfall.eval.stress.results import ScenarioResult, StressResult
@@ -90,39 +92,25 @@ def stress(
     TargetError
         If a target cannot be reached or refuses to learn.
     """
-    given = {"until": until, "sessions": sessions, "days": days, "seed": seed}
-    chosen = _settings(settings, given)
+    chosen = _settings(settings, {"until": until, "sessions": sessions, "days": days, "seed": seed})
     loaded = _load(scenarios)
-    people = list(read_personas(personas) if isinstance(personas, str | Path) else personas)
-    with ExitStack() as stack:
-        clients = [
-            stack.enter_context(closing(_client(each, timeout, concurrency, given)))
-            for each, given in ((target, options), (baseline, None))
-        ]
-        real = stack.enter_context(Log.open(log))
+    ways = _Ways(timeout, concurrency, options)
+    with _opened(log, personas, (target, baseline), chosen, ways, engine) as shop:
+        first, second = shop.clients
         console.print(
-            f"{clients[0].name} beside {clients[1].name}: {len(loaded)} scenarios, "
+            f"{first.name} beside {second.name}: {len(loaded)} scenarios, "
             f"{chosen.sessions:,} visits each in steady traffic over {chosen.days} days"
         )
-        world = read_world(real, people, until=chosen.until)
-        shop = FastShop.open(
-            real,
-            people,
-            until=world.until,
-            page_size=chosen.page_size,
-            seed=chosen.seed,
-        )
-        maker = stack.enter_context(open_crowd_maker(real, shop, people, chosen, engine))
-        test = StressTest(world, clients[0], clients[1], maker, chosen)
+        test = StressTest(shop.world, first, second, shop.make_crowd, chosen)
         results = _play(test, loaded, None if folder is None else Path(folder))
     result = StressResult(
-        target=clients[0].name,
-        baseline=clients[1].name,
+        target=first.name,
+        baseline=second.name,
         crowd=crowd_words(chosen),
         sessions=chosen.sessions,
         days=chosen.days,
-        shoppers=len(people),
-        items=len(world.catalog),
+        shoppers=len(shop.world.personas),
+        items=len(shop.world.catalog),
         until=chosen.until,
         seed=chosen.seed,
         scenarios=results,
@@ -153,32 +141,16 @@ def ab_test(
 
     Parameters as in :func:`stress`; ``given`` are settings by name.
     """
-    from footfall.eval.stress.crowds import play
-
     chosen = _settings(settings, given)
     (loaded,) = _load([scenario])
-    people = list(read_personas(personas) if isinstance(personas, str | Path) else personas)
-    with ExitStack() as stack:
-        clients = [
-            stack.enter_context(closing(_client(each, timeout, concurrency, given)))
-            for each, given in ((a, options), (b, None))
-        ]
-        real = stack.enter_context(Log.open(log))
-        shop_world = read_world(real, people, until=chosen.until)
-        shop = FastShop.open(
-            real,
-            people,
-            until=shop_world.until,
-            page_size=chosen.page_size,
-            seed=chosen.seed,
-        )
-        maker = stack.enter_context(open_crowd_maker(real, shop, people, chosen, None))
+    with _opened(log, personas, (a, b), chosen, _Ways(timeout, concurrency, options)) as shop:
         world = apply_scenario(
-            loaded, shop_world, sessions=chosen.sessions, days=chosen.days, seed=chosen.seed
+            loaded, shop.world, sessions=chosen.sessions, days=chosen.days, seed=chosen.seed
         )
         every = chosen.retrain_every_days or loaded.feedback.retrain_every_days
         of_a, of_b = (
-            play(world, client, maker, retrain_every_days=every).events for client in clients
+            play(world, client, shop.make_crowd, retrain_every_days=every).events
+            for client in shop.clients
         )
     resamples, seed = chosen.resamples, chosen.seed
     return ab_rows(
@@ -207,11 +179,50 @@ def _load(scenarios: Sequence[str | Path | Scenario]) -> list[Scenario]:
     return sorted(loaded, key=lambda each: each.name != STEADY)
 
 
-def _client(
-    target: Any, timeout: float, concurrency: int, options: Mapping[str, Any] | None
-) -> TargetClient:
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """How targets are reached; the options are the first one's."""
+
+    timeout: float
+    concurrency: int
+    options: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    world: StressWorld
+    clients: tuple[TargetClient, TargetClient]
+    make_crowd: CrowdMaker
+
+
+@contextmanager
+def _opened(
+    log: str | Path,
+    personas: str | Path | Sequence[Persona],
+    targets: tuple[Any, Any],
+    chosen: StressSettings,
+    ways: _Ways,
+    engine: EngineSettings | Engine | None = None,
+) -> Iterator[_Opened]:
+    """Both targets, the shop before any scenario, and the crowd fitted on it."""
+    people = list(read_personas(personas) if isinstance(personas, str | Path) else personas)
+    with ExitStack() as stack:
+        first = stack.enter_context(closing(_client(targets[0], ways, ways.options)))
+        second = stack.enter_context(closing(_client(targets[1], ways, None)))
+        real = stack.enter_context(Log.open(log))
+        world = read_world(real, people, until=chosen.until)
+        shop = FastShop.open(
+            real, people, until=world.until, page_size=chosen.page_size, seed=chosen.seed
+        )
+        make_crowd = stack.enter_context(open_crowd_maker(real, shop, people, chosen, engine))
+        yield _Opened(world, (first, second), make_crowd)
+
+
+def _client(target: Any, ways: _Ways, options: Mapping[str, Any] | None) -> TargetClient:
     if isinstance(target, str):
-        return open_target(target, timeout=timeout, concurrency=concurrency, options=options)
+        return open_target(
+            target, timeout=ways.timeout, concurrency=ways.concurrency, options=options
+        )
     if options:
         raise SettingError(
             f"An object takes no options ({', '.join(options)}).",
@@ -219,7 +230,7 @@ def _client(
         )
     if isinstance(target, TargetClient):
         return target
-    return InProcessClient(as_target(target), timeout=timeout)
+    return InProcessClient(as_target(target), timeout=ways.timeout)
 
 
 def _play(

@@ -16,10 +16,11 @@ from footfall.commands.options import (
     Until,
     settings_from,
 )
+from footfall.simulator import SimulationSummary
 from footfall.simulator.fast import FastSettings, FastSummary
 from footfall.simulator.generators import GenerationSettings, GenerationSummary
 
-__all__ = ["generate", "simulate_fast"]
+__all__ = ["generate", "say_run", "simulate_fast"]
 
 
 def generate(
@@ -58,7 +59,7 @@ def generate(
         seed=seed,
     )
     summary = generation.generate(log, personas, settings=chosen)
-    _say(summary, log)
+    say_run(summary, log)
     if summary.state == "interrupted":
         raise typer.Exit(INTERRUPTED)
 
@@ -88,10 +89,11 @@ def simulate_fast(
         seed=seed,
     )
     summary = generation.simulate_fast(log, people, settings=chosen)
-    _say(summary, log)
+    say_run(summary, log)
 
 
-def _say(summary: GenerationSummary | FastSummary, log: Path) -> None:
+def say_run(summary: GenerationSummary | FastSummary | SimulationSummary, log: Path) -> None:
+    """Print what a run put into the log."""
     typer.echo(
         f"Run {summary.run_id} {summary.state}: {summary.searches:,} searches, "
         f"{summary.impressions:,} impressions, {summary.clicks:,} clicks, "

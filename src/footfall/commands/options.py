@@ -25,6 +25,7 @@ __all__ = [
     "assigned",
     "read_tables",
     "settings_from",
+    "toml_value",
 ]
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -80,11 +81,16 @@ def assigned(texts: Sequence[str] | None, kind: type[BaseModel]) -> dict[str, An
                 f"--set {text!r} is not NAME=VALUE of a setting.",
                 hint=f"Known settings: {', '.join(kind.model_fields)}.",
             )
-        try:
-            found[name] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            found[name] = value
+        found[name] = toml_value(value)
     return found
+
+
+def toml_value(text: str) -> Any:
+    """A value of TOML, or the text where it is none."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def settings_from(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from footfall.commands.options import SettingsFile, Until, read_tables, settings_from
+from footfall.commands.options import SettingsFile, Until, read_tables, settings_from, toml_value
 from footfall.errors import SettingError
 from footfall.eval.stress.ab_test import ab_table
 from footfall.eval.stress.page import stress_table, write_comparison
@@ -150,10 +149,7 @@ def _options(given: list[str] | None) -> dict[str, Any]:
             raise SettingError(
                 f"--option {each} is no NAME=VALUE.", hint="Write it like --option factors=64."
             )
-        try:
-            options[name] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            options[name] = value
+        options[name] = toml_value(value)
     return options
 
 
