@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from footfall.finetune.augment import Augmented, augment_with_report
     from footfall.finetune.augmentation_settings import AugmentationSettings
+    from footfall.finetune.chosen_weight import choose_weight
     from footfall.finetune.click_classifier import ClickClassifier
     from footfall.finetune.click_model import ClickModel
     from footfall.finetune.click_settings import ClickSettings
@@ -61,6 +62,7 @@ __all__ = [
     "augment_with_report",
     "choose_alpha",
     "choose_alpha_by_halving",
+    "choose_weight",
     "export_model",
     "fuse_with_report",
     "load_examples",
@@ -102,6 +104,7 @@ __getattr__ = lazy_exports(
         "augment_with_report": "augment",
         "choose_alpha": "alpha",
         "choose_alpha_by_halving": "alpha_halving",
+        "choose_weight": "chosen_weight",
         "export_model": "export",
         "fuse_with_report": "fuse",
         "load_examples": "example_files",

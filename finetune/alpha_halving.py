@@ -21,7 +21,13 @@ from footfall.errors import SettingError
 from footfall.finetune.alpha import finite_score
 from footfall.finetune.example_table import Examples
 
-__all__ = ["AlphaRung", "HalvingChoice", "choose_alpha_by_halving", "share_of_slates"]
+__all__ = [
+    "AlphaRung",
+    "HalvingChoice",
+    "choose_alpha_by_halving",
+    "planned_trainings",
+    "share_of_slates",
+]
 
 Model = TypeVar("Model")
 
@@ -113,7 +119,7 @@ def choose_alpha_by_halving(
     for budget in budgets:
         if rungs:
             positive = _better_half(rungs[-1])
-        used = tuple(seeds[: ceil(len(seeds) * budget / budgets[-1] - 1e-9)])
+        used = tuple(seeds[: _seeds_used(len(seeds), budget, budgets[-1])])
         candidates = (0.0, *positive)
         scores = tuple(
             tuple(finite_score(score(train(alpha, seed, budget)), alpha, seed) for seed in used)
@@ -121,6 +127,30 @@ def choose_alpha_by_halving(
         )
         rungs.append(AlphaRung(float(budget), used, candidates, scores))
     return _decide(tuple(rungs), margin)
+
+
+def planned_trainings(
+    alphas: Sequence[float], seeds: Sequence[int], budgets: Sequence[float]
+) -> list[tuple[float, int]]:
+    """Budget and number of trainings of each rung of :func:`choose_alpha_by_halving`.
+
+    Raises
+    ------
+    SettingError
+        As there.
+    """
+    positive = {float(alpha) for alpha in alphas if alpha}
+    _check(tuple(positive), seeds, budgets, 0.0)
+    left = len(positive)
+    plan = []
+    for budget in budgets:
+        plan.append((float(budget), (1 + left) * _seeds_used(len(seeds), budget, budgets[-1])))
+        left = ceil(left / 2)
+    return plan
+
+
+def _seeds_used(seeds: int, budget: float, largest: float) -> int:
+    return ceil(seeds * budget / largest - 1e-9)
 
 
 def _check(

@@ -142,6 +142,12 @@ class Examples:
         field = EXAMPLE_SCHEMA.field(name)
         return Examples(self.table.set_column(place, field, pa.array(values, field.type)))
 
+    def with_synthetic_scaled(self, factor: float) -> Examples:
+        """The same rows, those that are not real with ``factor`` times their weight."""
+        return self.with_column(
+            "weight", np.where(self.synthetic, factor * self.weights, self.weights)
+        )
+
     def score_table(self, probability: np.ndarray[Any, Any]) -> pa.Table:
         """Columns that the evaluation reads: label, probability, group, user, weight, cold flags.
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from footfall import steps
 from footfall.commands import augment as augment_command
+from footfall.commands import choose_alpha as choose_alpha_command
 from footfall.commands import classifier, classify, generation
 from footfall.commands import coldstart as coldstart_command
 from footfall.commands import export as export_command
@@ -240,6 +241,7 @@ def fuse(
         typer.echo(f"{folder / name}.parquet: {len(examples):,} examples")
 
 
+app.command("choose-alpha")(choose_alpha_command.choose_alpha)
 app.command()(classifier.train)
 app.command()(classifier.score)
 app.command("export-model")(classifier.export_model)

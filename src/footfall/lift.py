@@ -23,7 +23,11 @@ from footfall.errors import DataError
 from footfall.eval import ArmComparison, CostLine, ReportContent, compare_arms, write_report
 from footfall.eval.arm_training import ArmScores, ArmTrainer, ValidationObjective
 from footfall.finetune import Examples, load_examples, save_examples
-from footfall.finetune.alpha_halving import HalvingChoice, choose_alpha_by_halving
+from footfall.finetune.alpha_halving import (
+    HalvingChoice,
+    choose_alpha_by_halving,
+    planned_trainings,
+)
 from footfall.finetune.part_examples import read_part_examples
 from footfall.finetune.parts import copy_training_part, part_searches
 from footfall.lift_arms import LiftArms
@@ -134,11 +138,12 @@ class _Lift:
 
     def _announce(self) -> None:
         proof = self.recipe.proof
-        tried = len(proof.alphas) * len(proof.alpha_seeds) * sum(proof.alpha_budgets)
+        plan = planned_trainings(proof.alphas, proof.alpha_seeds, proof.alpha_budgets)
+        tried = sum(budget * trainings for budget, trainings in plan)
         trained = len(proof.arms) + 1
         console.print(
-            f"[bold]{self.recipe.title}[/bold]: {trained} arms x {len(proof.seeds)} seeds, and at "
-            f"most {tried * len(proof.arms):.0f} trainings to choose the weights."
+            f"[bold]{self.recipe.title}[/bold]: {trained} arms x {len(proof.seeds)} seeds, and as "
+            f"much as {tried * len(proof.arms):.0f} trainings to choose the weights."
         )
 
     def _refuse_other_log(self) -> None:

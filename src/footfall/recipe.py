@@ -15,7 +15,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Literal, TypeVar
 
-import numpy as np
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -463,9 +462,7 @@ class _Run:
     def _training_set(self, arm: str, alpha: float) -> Examples:
         """An arm's examples, the added rows weighted by ``alpha``."""
         train = load_examples(self.folder / "examples" / f"{arm}.parquet")
-        scale = alpha / self.recipe.fusion.alpha
-        weights = np.where(train.synthetic, train.weights * scale, train.weights)
-        return train.with_column("weight", weights)
+        return train.with_synthetic_scaled(alpha / self.recipe.fusion.alpha)
 
     def _weight(self) -> dict[str, Any]:
         loaded: dict[str, Any] = json.loads(self.weight_file.read_text(encoding="utf-8"))

@@ -14,7 +14,14 @@ from footfall import steps
 from footfall.cli import app
 from footfall.commands.options import assigned
 from footfall.errors import DataError, SettingError
-from footfall.finetune import ClickModel, ClickSettings, QueryClassifier, load_examples
+from footfall.finetune import (
+    ClickModel,
+    ClickSettings,
+    Examples,
+    QueryClassifier,
+    load_examples,
+    save_examples,
+)
 from footfall.finetune.query_settings import QuerySettings
 
 UNTIL = "2024-02-20"
@@ -196,3 +203,19 @@ def test_options_reach_every_setting():
         with pytest.raises(SettingError, match="is not NAME=VALUE of a setting"):
             assigned([wrong], ClickSettings)
     assert assigned(None, ClickSettings) == {}
+
+
+@pytest.mark.train
+def test_choose_alpha_writes_sets_at_the_chosen_weight(parts, tmp_path):
+    real = load_examples(parts / "train.parquet")
+    added = real.with_column("origin", ["run-1"] * len(real))
+    save_examples(Examples.concat([real, added]), tmp_path / "synthetic.parquet")
+    save_examples(load_examples(parts / "validation.parquet"), tmp_path / "validation.parquet")
+    said = call("choose-alpha", tmp_path, "--factor", 0.5, "--seeds", 1, *BRIEF)
+    told = json.loads((tmp_path / "chosen" / "alpha.json").read_text())
+    assert told["alpha"] in {0.0, 0.5}
+    assert ("Chosen: 0.5 times" in said) == (told["alpha"] == 0.5)
+    after = load_examples(tmp_path / "chosen" / "synthetic.parquet")
+    assert after.weights[after.synthetic].sum() == pytest.approx(
+        told["alpha"] * added.weights.sum()
+    )
