@@ -28,6 +28,7 @@ from footfall.finetune.pairs import (
     logged_candidates,
     neighbour_pairs,
     popularity_pairs,
+    pseudo_label_pairs,
     title_pairs,
 )
 from footfall.finetune.row_description import describe_rows
@@ -35,12 +36,14 @@ from footfall.finetune.row_description import describe_rows
 if TYPE_CHECKING:
     from footfall.simulator.log import Log
 
-__all__ = ["CONTROLS", "ArmRows", "ArmSource"]
+__all__ = ["CONTROLS", "PSEUDO_LABELS", "ArmRows", "ArmSource"]
 
 Array = np.ndarray[Any, Any]
 
 #: Arms that need no model: what anybody could add.
 CONTROLS: Final = ("oversampled", "random-pairs", "popularity", "title", "neighbours")
+#: The log's own response model without a language model: a control where it is named.
+PSEUDO_LABELS: Final = "pseudo-labels"
 
 _RESPONSES_OF_RUN = """
 SELECT e.user_id, i.item_id, nullif(trim(s.query), '') AS query, i.{label} AS label,
@@ -107,7 +110,7 @@ class ArmRows:
         self.source = source
 
     def control(self, name: str, count: int) -> Examples:
-        """``count`` rows of a control (:data:`CONTROLS`).
+        """``count`` rows of a control (:data:`CONTROLS`, :data:`PSEUDO_LABELS`).
 
         Raises
         ------
@@ -126,9 +129,14 @@ class ArmRows:
             pairs = title_pairs(log, label, source.aimed or (), count, seed)
         elif name == "neighbours":
             pairs = neighbour_pairs(log, label, source.aimed or (), count, seed)
+        elif name == PSEUDO_LABELS:
+            pairs = pseudo_label_pairs(
+                log, label, source.aimed or (), count, seed, until=source.until
+            )
         else:
             raise SettingError(
-                f"There is no control {name!r}.", hint=f"Controls: {', '.join(CONTROLS)}."
+                f"There is no control {name!r}.",
+                hint=f"Controls: {', '.join((*CONTROLS, PSEUDO_LABELS))}.",
             )
         return self._described(pairs, f"control:{name}", count)
 

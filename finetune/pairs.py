@@ -12,14 +12,26 @@ import numpy as np
 import pyarrow as pa
 
 from footfall.errors import EmptyLogError, NoResponseError, SettingError
+from footfall.simulator.aimed_response import fit_appeal_curve, fit_lone_appeal, known_person
+from footfall.simulator.catalog import Catalog
+from footfall.simulator.histories import read_demographics
+from footfall.simulator.language import catalog_language
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from footfall.finetune.examples import Label
     from footfall.simulator.log import Log
 
-__all__ = ["PAIR_SCHEMA", "neighbour_pairs", "popularity_pairs", "random_labels", "title_pairs"]
+__all__ = [
+    "PAIR_SCHEMA",
+    "neighbour_pairs",
+    "popularity_pairs",
+    "pseudo_label_pairs",
+    "random_labels",
+    "title_pairs",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -113,6 +125,47 @@ def neighbour_pairs(
         pa.array([items[number] for number in aimed]),
         drawn["query"],
         drawn["label"],
+    )
+
+
+def pseudo_label_pairs(
+    log: Log,
+    label: Label,
+    items: Sequence[str],
+    count: int,
+    seed: int,
+    *,
+    until: datetime | None = None,
+) -> pa.Table:
+    """``count`` pairs of one of ``items`` with a real shopper and query, and a drawn label.
+
+    It is drawn by the log's own response model (:mod:`footfall.simulator.appeal`), weighed on
+    people left out as aimed visits have it, so that what such visits give beyond it is the
+    language model's. Made labels of a fitted model are pseudo-labels (Lee 2013).
+
+    Raises
+    ------
+    NoResponseError
+        If ``label`` is not what the response model is fitted on, or has one value only.
+    """
+    catalog = Catalog.from_log(log, until=until)
+    locale = catalog_language(log, until=until).default_locale()
+    fitted = fit_lone_appeal(log, catalog, label=label, until=until, locale=locale, seed=seed)
+    curve = fit_appeal_curve(fitted.rows)
+    rng = np.random.default_rng([seed, 4])
+    real = real_pairs(log, label)
+    asked = real.take(pa.array(rng.integers(real.num_rows, size=count)))
+    aimed = _evenly(items, count, rng)
+    known = read_demographics(log)
+    people = {} if known is None else {row.pop("user_id"): row for row in known.to_pylist()}
+    log_odds = fitted.model.log_odds_many(
+        [known_person(user, people, locale) for user in asked["user_id"].to_pylist()],
+        asked["query"].to_pylist(),
+        [[row] for row in catalog.rows(aimed).to_pylist()],
+    )
+    chances = curve.chance(np.zeros(count), np.concatenate([np.zeros(0), *log_odds]))
+    return _pairs(
+        asked["user_id"], pa.array(aimed), asked["query"], pa.array(rng.random(count) < chances)
     )
 
 

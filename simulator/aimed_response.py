@@ -1,24 +1,49 @@
-"""What the model's preference for a lone item is worth on real rows of the log."""
+"""Whether a shopper takes a lone item: what the model's preference is worth on real rows.
+
+Beside the preference, or in its place where it tells nothing, stands the log's own response model
+(:mod:`.appeal`). Both are weighed on the same real rows, the response model by what it says of
+people that it was not fitted on.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from footfall.errors import NoResponseError
 from footfall.personas.persona import Persona
+from footfall.simulator.appeal import Appeal, fit_with_out_of_fold
 from footfall.simulator.histories import read_demographics
 from footfall.simulator.preference import preferences
+from footfall.simulator.real_slates import real_slates
 
 if TYPE_CHECKING:
+    from footfall.simulator.catalog import Catalog
     from footfall.simulator.engines.protocol import Engine
     from footfall.simulator.log import Log
     from footfall.simulator.prompts import PromptBook
 
-__all__ = ["ResponseCurve", "fit_response_curve"]
+__all__ = [
+    "LoneAppeal",
+    "LoneRows",
+    "ResponseCurve",
+    "bare",
+    "fit_appeal_curve",
+    "fit_lone_appeal",
+    "fit_response_curve",
+    "known_person",
+    "read_lone_rows",
+]
+
+Array = np.ndarray[Any, Any]
+
+#: Real slates that the log's own response model is fitted on, at most.
+_SLATES: Final = 5000
 
 _ROWS = """
 SELECT e.user_id, nullif(trim(s.query), '') AS query, t.text, i.{label} AS label
@@ -31,10 +56,31 @@ ORDER BY md5($seed || '/' || i.search_id || '/' || i.item_id) LIMIT $rows
 """
 
 
-class ResponseCurve(BaseModel):
-    """Chance of a response from the model's log-odds: ``expit(intercept + slope z)``.
+class LoneRows(NamedTuple):
+    """Real rows as items that stand alone; ``appeal`` by fits on other people, shape (rows,)."""
 
-    ``z`` is the log-odds less ``mean``, over ``spread``.
+    asked: Sequence[tuple[Persona, str | None, str]]
+    labels: Array
+    appeal: Array
+
+
+class LoneAppeal(NamedTuple):
+    """The log's own response model for lone items, and the real rows that can weigh it."""
+
+    model: Appeal
+    rows: LoneRows
+
+    def first(self, count: int) -> LoneRows:
+        """The first ``count`` rows; slates stand in the order of a seeded hash."""
+        asked, labels, appeal = self.rows
+        return LoneRows(asked[:count], labels[:count], appeal[:count])
+
+
+class ResponseCurve(BaseModel):
+    """Chance of a response: ``expit(intercept + slope z + appeal_slope a)``.
+
+    ``z`` is the model's log-odds less ``mean``, over ``spread``; ``a`` are the log-odds of the
+    log's own response model, 0 where it is not used.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,64 +90,127 @@ class ResponseCurve(BaseModel):
     mean: float = Field(description="Mean preference on the real rows.")
     spread: float = Field(description="Its standard deviation there.")
     rows: int = Field(description="Real rows it was fitted on.")
+    appeal_slope: float = Field(
+        0.0, description="What log-odds of the log's own response model are worth."
+    )
 
-    def chance(self, preference: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def chance(self, preference: Array, appeal: Array | float = 0.0) -> Array:
         """Probabilities, shape as given."""
         z = (preference - self.mean) / self.spread
-        chance: np.ndarray[Any, Any] = 0.5 * (
-            1.0 + np.tanh(0.5 * (self.intercept + self.slope * np.clip(z, -4.0, 4.0)))
-        )
+        log_odds = self.intercept + self.slope * np.clip(z, -4.0, 4.0) + self.appeal_slope * appeal
+        chance: Array = 0.5 * (1.0 + np.tanh(0.5 * log_odds))
         return chance
 
 
-def fit_response_curve(
-    log: Log,
-    engine: Engine,
-    prompts: PromptBook,
-    *,
-    label: str,
-    rows: int,
-    until: datetime | None,
-    locale: str,
-    seed: int,
-) -> ResponseCurve:
-    """Fit the curve on real rows before ``until`` by penalised logistic regression.
+def fit_lone_appeal(
+    log: Log, catalog: Catalog, *, label: str, until: datetime | None, locale: str, seed: int
+) -> LoneAppeal:
+    """The log's own response model, fitted on real slates before ``until``.
 
-    The penalty is that of a normal prior of standard deviation 1 on the slope: a preference that
-    tells nothing on real rows gets a slope near zero, and then responses come at the log's rate.
+    Shoppers are told by their demographics alone, as aimed visits have them. The model is used
+    wherever it adds anything to popularity on people left out: what it is worth is weighed in turn.
 
     Raises
     ------
     NoResponseError
-        If the log does not have both responses.
+        If ``label`` is not the response that slates are fitted on: clicks, where the log has them.
     """
-    from sklearn.linear_model import LogisticRegression
+    clicks = log.scalar("SELECT count(*) FROM impressions WHERE origin = 'real' AND clicked")
+    fitted = "clicked" if clicks else "purchased"
+    if label != fitted:
+        raise NoResponseError(
+            f"The log's own response model tells `{fitted}`, and `{label}` is to be drawn.",
+            hint=f'Learn `{fitted}`, or use response = "model".',
+        )
+    slates = [
+        replace(slate, persona=bare(slate.persona))
+        for slate in real_slates(log, catalog, count=_SLATES, until=until, locale=locale, seed=seed)
+    ]
+    model, out_of_fold = fit_with_out_of_fold(slates, seed=seed, needed_errors=0.0)
+    rows = LoneRows(
+        [(slate.persona, slate.query, text) for slate in slates for text in slate.texts],
+        np.array([label for slate in slates for label in slate.responses], bool),
+        np.concatenate([np.zeros(0), *out_of_fold]),
+    )
+    return LoneAppeal(model, rows)
 
-    drawn = log.query(
-        _ROWS.format(label=label), {"until": until, "seed": str(seed), "rows": rows}
-    ).to_pylist()
-    labels = np.array([row["label"] for row in drawn], bool)
+
+def fit_response_curve(engine: Engine, prompts: PromptBook, rows: LoneRows) -> ResponseCurve:
+    """Weigh preference and appeal on real rows by penalised logistic regression.
+
+    The penalty is that of a normal prior of standard deviation 1 on the slopes: what tells nothing
+    on real rows gets a slope near zero, and then responses come at the log's rate.
+
+    Raises
+    ------
+    NoResponseError
+        If the rows do not have both responses.
+    """
+    _check_labels(rows.labels)
+    return _weighed(preferences(engine, prompts, rows.asked), rows)
+
+
+def fit_appeal_curve(rows: LoneRows) -> ResponseCurve:
+    """The same without a language model: the appeal alone is weighed.
+
+    Raises
+    ------
+    NoResponseError
+        If the rows do not have both responses.
+    """
+    _check_labels(rows.labels)
+    return _weighed(np.zeros(len(rows.labels)), rows)
+
+
+def _check_labels(labels: Array) -> None:
     if labels.all() or not labels.any():
         raise NoResponseError(
-            f"Of {len(drawn)} real rows, all have the same `{label}`.",
+            f"Of {len(labels)} real rows, all have the same response.",
             hint='Use response = "need", or more scored_rows.',
         )
-    known = read_demographics(log)
-    records = {} if known is None else {row.pop("user_id"): row for row in known.to_pylist()}
-    asked = [(_person(row["user_id"], records, locale), row["query"], row["text"]) for row in drawn]
-    values = preferences(engine, prompts, asked)
+
+
+def _weighed(values: Array, rows: LoneRows) -> ResponseCurve:
+    from sklearn.linear_model import LogisticRegression
+
     spread = float(values.std()) or 1.0
     z = (values - values.mean()) / spread
-    model = LogisticRegression(C=1.0).fit(z[:, None], labels)
+    model = LogisticRegression(C=1.0).fit(np.column_stack([z, rows.appeal]), rows.labels)
     return ResponseCurve(
         intercept=float(model.intercept_[0]),
         slope=float(model.coef_[0, 0]),
         mean=float(values.mean()),
         spread=spread,
-        rows=len(drawn),
+        rows=len(rows.labels),
+        appeal_slope=float(model.coef_[0, 1]),
     )
 
 
-def _person(user_id: str, records: dict[str, dict[str, Any]], locale: str) -> Persona:
+def read_lone_rows(
+    log: Log, *, label: str, rows: int, until: datetime | None, locale: str, seed: int
+) -> LoneRows:
+    """Up to ``rows`` real rows before ``until``, drawn by a seeded hash; no appeal is known."""
+    drawn = log.query(
+        _ROWS.format(label=label), {"until": until, "seed": str(seed), "rows": rows}
+    ).to_pylist()
+    known = read_demographics(log)
+    records = {} if known is None else {row.pop("user_id"): row for row in known.to_pylist()}
+    return LoneRows(
+        [
+            (known_person(row["user_id"], records, locale), row["query"], row["text"])
+            for row in drawn
+        ],
+        np.array([row["label"] for row in drawn], bool),
+        np.zeros(len(drawn)),
+    )
+
+
+def bare(persona: Persona) -> Persona:
+    """The persona told by demographics alone, as somebody without history is."""
+    return persona.model_copy(update={"history": (), "interests": {}})
+
+
+def known_person(user_id: str, records: dict[str, dict[str, Any]], locale: str) -> Persona:
+    """A shopper told by ``records`` (demographics by user) alone."""
     record = {name: value for name, value in records.get(user_id, {}).items() if value}
     return Persona(persona_id=user_id, locale=locale, demographics=record)

@@ -48,17 +48,18 @@ class AimedSettings(BaseModel):
         ge=2,
         description="With `shoppers = model`: people, or items, asked about for each visit.",
     )
-    response: Literal["need", "model"] = Field(
+    response: Literal["need", "model", "appeal"] = Field(
         "need",
         description="`need`: the shopper came for the item and takes it. `model`: the item stands "
         "alone and is taken with the chance that the model's preference for it is worth on real "
-        "rows of the log.",
+        "rows of the log. `appeal`: likewise, by the log's own response model with the preference "
+        "beside it, each for what it is worth on people left out.",
     )
     label: Literal["purchased", "clicked"] = Field(
         "purchased", description="The response that is recorded."
     )
     scored_rows: int = Field(
-        160, ge=20, description="With `response = model`: real rows that weigh the preference."
+        160, ge=20, description="Unless `response = need`: real rows that weigh the preference."
     )
     page_size: int = Field(10, ge=1, le=100, description="Items on the page, the aimed one among.")
     search: str = Field("bm25", description="Search engine that fills the rest of the page.")
@@ -81,8 +82,9 @@ class AimedSummary:
     """What a run of aimed visits did; tokens are of this call only.
 
     ``without_query`` counts visits for which the model found no usable words: they are left out.
-    ``weight`` is what a unit of the model's preference is worth in log-odds on real rows, where
-    the responses were drawn.
+    ``weight`` is what a standard deviation of the model's preference is worth in log-odds on real
+    rows, and ``appeal_weight`` what the log-odds of the log's own response model are, where the
+    responses were drawn by them.
     """
 
     run_id: str
@@ -95,3 +97,4 @@ class AimedSummary:
     output_tokens: int
     seconds: float
     weight: float | None = None
+    appeal_weight: float | None = None

@@ -12,8 +12,15 @@ import numpy as np
 from footfall.errors import EmptyLogError
 from footfall.personas.persona import Persona
 from footfall.simulator.affinity import affinities
-from footfall.simulator.aimed_response import ResponseCurve, fit_response_curve
+from footfall.simulator.aimed_response import (
+    ResponseCurve,
+    bare,
+    fit_lone_appeal,
+    fit_response_curve,
+    read_lone_rows,
+)
 from footfall.simulator.aimed_settings import AimedSettings
+from footfall.simulator.appeal import Appeal
 from footfall.simulator.catalog import Catalog
 from footfall.simulator.engines.protocol import Engine, TextAnswer, TextRequest, ask
 from footfall.simulator.language import Language, catalog_language
@@ -26,7 +33,7 @@ from footfall.simulator.search import open_recommender, open_search
 from footfall.simulator.shop_opening import open_prompts
 from footfall.simulator.shopper import Page, ShownItem, Visit
 
-__all__ = ["AimedShop", "PlannedMeeting", "bare"]
+__all__ = ["AimedShop", "PlannedMeeting"]
 
 Array = np.ndarray[Any, Any]
 
@@ -52,8 +59,9 @@ class AimedShop:
 
     Attributes
     ----------
-    curve:
-        What the model's preference is worth on real rows, where responses are drawn.
+    curve, appeal:
+        What the model's preference and the log's own response model are worth on real rows, where
+        responses are drawn.
     part:
         Digest of the training part that the log is, if it is one.
     left_out:
@@ -74,6 +82,7 @@ class AimedShop:
         queries: list[str] | None,
         moment: datetime,
         curve: ResponseCurve | None,
+        appeal: Appeal,
         part: str | None,
     ) -> None:
         self.catalog, self.personas, self.engine = catalog, personas, engine
@@ -85,7 +94,7 @@ class AimedShop:
         )
         #: Real queries to take over; empty where the shoppers browse, none where they type.
         self.queries = queries
-        self.moment, self.curve, self.part = moment, curve, part
+        self.moment, self.curve, self.appeal, self.part = moment, curve, appeal, part
         self.search = open_search(settings.search, catalog)
         self.recommender = open_recommender(settings.recommender, catalog)
         self.left_out = self.prompt_tokens = self.output_tokens = 0
@@ -120,18 +129,7 @@ class AimedShop:
             seed=settings.seed,
             tuned=engine.identity.tuned,
         )
-        curve = None
-        if settings.response == "model":
-            curve = fit_response_curve(
-                log,
-                engine,
-                prompts,
-                label=settings.label,
-                rows=settings.scored_rows,
-                until=until,
-                locale=language.default_locale(),
-                seed=settings.seed,
-            )
+        curve, appeal = _response(log, catalog, engine, prompts, settings, language)
         return cls(
             catalog,
             personas,
@@ -143,6 +141,7 @@ class AimedShop:
             {"typed": None, "logged": queries, "none": []}[way],
             until or _latest(log) or _NO_TIME,
             curve,
+            appeal,
             log_part(log),
         )
 
@@ -281,9 +280,23 @@ class AimedShop:
             (bare(self.personas[planned.shopper]), planned.query, texts[planned.item])
             for planned in block
         ]
-        chances = self.curve.chance(preferences(self.engine, self.prompts, asked))
+        appeals = self.appeal.log_odds_many(
+            [person for person, _, _ in asked],
+            [query for _, query, _ in asked],
+            [[row] for row in self._rows_of(block)],
+        )
+        chances = self.curve.chance(
+            preferences(self.engine, self.prompts, asked),
+            np.concatenate([np.zeros(0), *appeals]),
+        )
         for planned, chance in zip(block, chances, strict=True):
             planned.takes = bool(self._rng(planned, 2).random() < chance)
+
+    def _rows_of(self, block: list[PlannedMeeting]) -> list[dict[str, Any]]:
+        """The catalogue's row of each planned item."""
+        ids = [str(self.catalog.item_ids[planned.item]) for planned in block]
+        rows: list[dict[str, Any]] = self.catalog.rows(ids).to_pylist()
+        return rows
 
     def _visit(self, planned: PlannedMeeting, found: dict[str, list[str]]) -> Visit:
         item = str(self.catalog.item_ids[planned.item])
@@ -329,9 +342,24 @@ class AimedShop:
         return np.random.default_rng([self.settings.seed, 12, use, planned.number])
 
 
-def bare(persona: Persona) -> Persona:
-    """The persona told by demographics alone, as somebody without history is."""
-    return persona.model_copy(update={"history": (), "interests": {}})
+def _response(
+    log: Log,
+    catalog: Catalog,
+    engine: Engine,
+    prompts: PromptBook,
+    settings: AimedSettings,
+    language: Language,
+) -> tuple[ResponseCurve | None, Appeal]:
+    """What draws the responses; no curve where everybody takes what they came for."""
+    label, until, seed = settings.label, settings.until, settings.seed
+    locale, count = language.default_locale(), settings.scored_rows
+    if settings.response == "need":
+        return None, Appeal()
+    if settings.response == "model":
+        rows = read_lone_rows(log, label=label, rows=count, until=until, locale=locale, seed=seed)
+        return fit_response_curve(engine, prompts, rows), Appeal()
+    fitted = fit_lone_appeal(log, catalog, label=label, until=until, locale=locale, seed=seed)
+    return fit_response_curve(engine, prompts, fitted.first(count)), fitted.model
 
 
 def _real_queries(log: Log, until: datetime | None) -> list[str]:

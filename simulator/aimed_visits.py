@@ -17,8 +17,9 @@ from time import monotonic
 from footfall.errors import CatalogueError, PersonaError
 from footfall.personas.persona import Persona
 from footfall.progress import console, track
+from footfall.simulator.aimed_response import bare
 from footfall.simulator.aimed_settings import AimedSettings, AimedSummary
-from footfall.simulator.aimed_shop import AimedShop, PlannedMeeting, bare
+from footfall.simulator.aimed_shop import AimedShop, PlannedMeeting
 from footfall.simulator.engines.protocol import Engine
 from footfall.simulator.log import Log
 from footfall.simulator.session_rows import session_key, session_number, visit_rows
@@ -108,6 +109,7 @@ class AimedVisits:
             output_tokens=tally[1],
             seconds=monotonic() - began,
             weight=shop.curve.slope if shop.curve else None,
+            appeal_weight=shop.curve.appeal_slope if shop.curve else None,
         )
 
     def _visit(self, log: Log, shop: AimedShop, todo: list[PlannedMeeting]) -> tuple[int, int]:

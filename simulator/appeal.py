@@ -144,7 +144,11 @@ class Appeal(BaseModel):
 
 
 def fit_with_out_of_fold(
-    slates: Sequence[RealSlate], *, page_size: int = 10, seed: int = 0
+    slates: Sequence[RealSlate],
+    *,
+    page_size: int = 10,
+    seed: int = 0,
+    needed_errors: float = _NEEDED_ERRORS,
 ) -> tuple[Appeal, list[Floats]]:
     """Fit on ``slates``; and of each slate, the log-odds by a fit on other people's slates.
 
@@ -161,6 +165,9 @@ def fit_with_out_of_fold(
         (:func:`footfall.simulator.fit_clicks.row_weights`).
     seed:
         Of the folds of people.
+    needed_errors:
+        Standard errors that the gain on left-out people must exceed; less where what uses the
+        appeal weighs it in turn.
     """
     sizes = np.asarray([len(slate.rows) for slate in slates], dtype=np.int64)
     cuts = np.cumsum(sizes)[:-1]
@@ -171,7 +178,7 @@ def fit_with_out_of_fold(
     fit = fit_response(rows, seed=seed)
     if fit is None:
         return Appeal(), nothing
-    informative = fit.gain > _NEEDED_ERRORS * fit.gain_error
+    informative = fit.gain > needed_errors * fit.gain_error
     known = rows.weight > 0
     appeal = Appeal(
         informative=informative,

@@ -2,9 +2,11 @@
 
 Nothing here knows a log's columns or language. An *atom* is one thing that is the case: a
 demographic value, a part of the query, a level of the item's category. A *cross* is two atoms
-together, such as a kind of item and a kind of person. Atoms are hashed from their text, crosses
-from their atoms' hashes, into one space of :data:`HASH_SPACE` places (Weinberger et al. 2009,
-"Feature hashing for large scale multitask learning").
+together, such as a kind of item and a kind of person. A *habit* is what a person is known for with
+this very kind of item, such as how often they eat out when the offer is a restaurant's: the same
+atom for every kind, so that it speaks of kinds without a response, too. Atoms are hashed from their
+text, crosses from their atoms' hashes, into one space of :data:`HASH_SPACE` places (Weinberger et
+al. 2009, "Feature hashing for large scale multitask learning").
 
 Every feature belongs to a *group*, which says what it is about and not what it says: "the person's
 age", "first part of the query and the category". The model learns how much each group tells.
@@ -90,7 +92,8 @@ def slate_features(persona: Persona, query: str | None, rows: Sequence[Row]) -> 
         Rows of a catalogue: ``text``, ``category``, ``brand`` and ``price``, each of which may be
         missing or null.
     """
-    person = _person(persona)
+    known = _known(persona)
+    person = _person(persona, known)
     asked = _query(query or "")
     items = [_item(*_read(row)) for row in rows]
     every = np.arange(len(items))
@@ -98,11 +101,13 @@ def slate_features(persona: Persona, query: str | None, rows: Sequence[Row]) -> 
     words, word_rows = _stacked([item.words for item in items])
     matches, match_rows = _stacked([_match(asked.tokens, item.tokens) for item in items])
     whole = _joined([person, asked.parts, asked.pairs, asked.words])
+    habits, habit_rows = _stacked([_habit(known, row.get("category") or "") for row in rows])
     blocks = [
         (_repeated(whole, len(items)), np.repeat(every, len(whole.codes))),
         (kinds, kind_rows),
         (words, word_rows),
         (matches, match_rows),
+        (habits, habit_rows),
     ]
     for left, left_rows, right in (
         (kinds, kind_rows, _joined([person, asked.parts])),
@@ -127,9 +132,31 @@ def _read(row: Row) -> tuple[str, str, str, int | None]:
     return row.get("text") or "", row.get("category") or "", row.get("brand") or "", step
 
 
-def _person(persona: Persona) -> _Atoms:
+def _known(persona: Persona) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in persona.demographics.items() if value)
+
+
+@lru_cache(maxsize=65536)
+def _habit(fields: tuple[tuple[str, str], ...], category: str) -> _Atoms:
+    """The value of the field whose name shares most of its words with the category's last step."""
+    kind = tokenize(category.rpartition(" > ")[2])
+    best: tuple[float, str] | None = None
+    for name, value in fields:
+        words = tokenize(name.replace("_", " "))
+        alike = sum(any(_same_word(word, other) for other in kind) for word in words)
+        if alike and (best is None or alike / len(words) > best[0]):
+            best = (alike / len(words), value)
+    return _atoms([] if best is None else [("habit", normalize(best[1]))])
+
+
+def _same_word(word: str, other: str) -> bool:
+    """Whether one is the other with a short ending, as in a plural."""
+    shorter, longer = sorted((word, other), key=len)
+    return longer.startswith(shorter) and len(longer) - len(shorter) <= min(2, len(shorter) // 3)
+
+
+def _person(persona: Persona, known: tuple[tuple[str, str], ...]) -> _Atoms:
     heaviest = sorted(persona.interests.items(), key=lambda pair: (-pair[1], pair[0]))
-    known = tuple((name, value) for name, value in persona.demographics.items() if value)
     return _person_atoms(known, tuple(path for path, _ in heaviest[:_MOST_INTERESTS]))
 
 

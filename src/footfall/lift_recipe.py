@@ -9,7 +9,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from footfall.finetune import ClickSettings, TuningSettings
-from footfall.finetune.arms import CONTROLS
+from footfall.finetune.arms import CONTROLS, PSEUDO_LABELS
 from footfall.finetune.augmentation_settings import AUGMENTATIONS, AugmentationSettings
 from footfall.finetune.negatives import Beside
 from footfall.finetune.part_settings import PartSettings
@@ -35,8 +35,9 @@ class Proof(BaseModel):
         (*CONTROLS, *LLM_ARMS),
         min_length=1,
         description="Beside the real arm: oversampled, random-pairs, popularity, title, "
-        "neighbours, llm-untuned, llm-tuned, generator:NAME (markov, vae, gan or a plug-in), "
-        "augment:KIND (crop, mask, reorder, rotate, paraphrase, back-translation), ceiling (the "
+        "neighbours, pseudo-labels (by the log's own response model), llm-untuned, llm-tuned, "
+        "generator:NAME (markov, vae, gan or a plug-in), augment:KIND (crop, mask, reorder, "
+        "rotate, paraphrase, back-translation), ceiling (the "
         "held-out items' own real responses, as a measure of what is possible).",
     )
     seeds: tuple[int, ...] = Field(
@@ -98,7 +99,7 @@ def _is_arm(arm: str) -> bool:
     if kind == "generator":
         # A plug-in of another package is found when it is opened.
         return ":" in name or name in generator_names()
-    return arm in {*CONTROLS, *LLM_ARMS, CEILING}
+    return arm in {*CONTROLS, PSEUDO_LABELS, *LLM_ARMS, CEILING}
 
 
 class LiftRecipe(BaseModel):

@@ -5,13 +5,14 @@ import pyarrow as pa
 import pytest
 from part_logs import ITEMS, make_log
 
-from footfall.errors import EmptyLogError, SettingError
+from footfall.errors import EmptyLogError, NoResponseError, SettingError
 from footfall.finetune.pair_slates import SlateMaker, pair_rows
 from footfall.finetune.pairs import (
     PAIR_SCHEMA,
     logged_candidates,
     neighbour_pairs,
     popularity_pairs,
+    pseudo_label_pairs,
     title_pairs,
 )
 from footfall.simulator.log import Log
@@ -53,6 +54,35 @@ def test_neighbour_pairs_keep_the_label_where_the_log_tells_both(tmp_path):
         labels = neighbour_pairs(log, "clicked", ["i00"], 200, 0)["label"].to_pylist()
     # One shown item in four is clicked.
     assert 0.1 < np.mean(labels) < 0.45
+
+
+def test_pseudo_labels_are_those_of_the_logs_own_model(tmp_path):
+    made = make_log(tmp_path / "logged.duckdb", searches=300, people=60, candidates="logged")
+    with Log.open(made, read_only=False) as log:
+        # The eldest take soups, nobody else takes any; both ask the same.
+        log.execute("UPDATE searches SET query = NULL")
+        log.execute(
+            """UPDATE impressions SET clicked = item_id IN
+               (SELECT item_id FROM items WHERE text LIKE 'soup%') AND search_id IN
+               (SELECT search_id FROM searches JOIN sessions USING (session_id)
+                JOIN users USING (user_id) WHERE demographics LIKE '%22%')"""
+        )
+        log.execute("DELETE FROM impressions WHERE item_id = 'i00'")
+        pairs = pseudo_label_pairs(log, "clicked", ["i00", "i01"], 600, 0)
+        assert pseudo_label_pairs(log, "clicked", ["i00", "i01"], 600, 0) == pairs
+        eldest = set(
+            log.query("SELECT user_id FROM users WHERE demographics LIKE '%22%'")[
+                "user_id"
+            ].to_pylist()
+        )
+        with pytest.raises(NoResponseError, match="tells `clicked`"):
+            pseudo_label_pairs(log, "purchased", ["i00"], 10, 0)
+    rates = {}
+    for pair in pairs.to_pylist():
+        rates.setdefault((pair["item_id"], pair["user_id"] in eldest), []).append(pair["label"])
+    # i00 is a soup that nobody was shown, i01 is bread.
+    assert np.mean(rates["i00", True]) > 0.5
+    assert max(np.mean(rates[key]) for key in rates if key != ("i00", True)) < 0.25
 
 
 def test_popularity_pairs_follow_the_responses(log):

@@ -21,6 +21,7 @@ ARMS = [
     "popularity",
     "title",
     "neighbours",
+    "pseudo-labels",
     "augment:crop",
     "generator:markov",
     "ceiling",

@@ -17,7 +17,11 @@ from footfall.errors import (
 )
 from footfall.finetune import read_examples
 from footfall.personas.persona import Persona
-from footfall.simulator.aimed_response import ResponseCurve, fit_response_curve
+from footfall.simulator.aimed_response import (
+    ResponseCurve,
+    fit_response_curve,
+    read_lone_rows,
+)
 from footfall.simulator.aimed_settings import AimedSettings
 from footfall.simulator.aimed_visits import AimedVisits
 from footfall.simulator.engines.protocol import ChoiceAnswer, TextAnswer
@@ -195,11 +199,12 @@ def test_a_preference_counts_as_much_as_it_does_on_real_rows(path):
             "locale": "en_US",
             "seed": 0,
         }
-        told_well = fit_response_curve(log, Liking(": soup"), PromptBook(), **common)
-        told_nothing = fit_response_curve(log, ScriptedEngine(), PromptBook(), **common)
+        rows = read_lone_rows(log, **common)
+        told_well = fit_response_curve(Liking(": soup"), PromptBook(), rows)
+        told_nothing = fit_response_curve(ScriptedEngine(), PromptBook(), rows)
         log.execute("UPDATE impressions SET purchased = false")
         with pytest.raises(NoResponseError):
-            fit_response_curve(log, ScriptedEngine(), PromptBook(), **common)
+            fit_response_curve(ScriptedEngine(), PromptBook(), read_lone_rows(log, **common))
     assert told_well.slope > 1.5
     assert abs(told_nothing.slope) < 0.6
     assert told_well.rows == 200
@@ -211,6 +216,9 @@ def test_chances_follow_the_curve_by_hand():
     assert found[0] == pytest.approx(0.5)
     assert found[1] == pytest.approx(1 / (1 + np.exp(-1)))
     assert found[2] == pytest.approx(1 / (1 + np.exp(-4)))
+    beside = curve.model_copy(update={"appeal_slope": 0.5})
+    found = beside.chance(np.array([2.0, 4.0]), np.array([2.0, -4.0]))
+    assert found == pytest.approx([1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1))])
 
 
 def test_responses_by_preference_are_lone_items_taken_or_not(path):
@@ -233,6 +241,48 @@ def test_responses_by_preference_are_lone_items_taken_or_not(path):
     assert rates["i20"] > 0.8
     assert rates["i0"] < 0.2
     assert run.weight is not None
+
+
+def test_responses_by_the_logs_own_model_are_those_of_people_like_them(path):
+    with Log.open(path, read_only=False) as log:
+        # The old take soup. Nothing else tells who takes what, the language model least of all.
+        log.execute(
+            """UPDATE users SET demographics = CASE WHEN md5(user_id) < '8'
+               THEN '{"age": "65+"}' ELSE '{"age": "25-34"}' END WHERE origin = 'real'"""
+        )
+        log.execute(
+            "UPDATE impressions SET clicked = NULL, purchased = item_id IN "
+            "(SELECT item_id FROM items WHERE text LIKE 'soup%') AND search_id IN "
+            "(SELECT search_id FROM searches JOIN sessions USING (session_id) "
+            " JOIN users USING (user_id) WHERE md5(user_id) < '8') WHERE origin = 'real'"
+        )
+    crowd = [
+        Persona(persona_id=f"{age}/{n}", demographics={"age": age})
+        for age in ("65+", "25-34")
+        for n in range(4)
+    ]
+    settings = AimedSettings(
+        visits_per_item=60, until=UNTIL, response="appeal", queries="logged", scored_rows=400
+    )
+    run = AimedVisits(path, crowd, ScriptedEngine(), ["i0", "i20"], settings).run()
+    assert run.appeal_weight > 0.5
+    assert abs(run.weight) < run.appeal_weight / 2
+    rates = {}
+    for row in told(path, run.run_id):
+        key = (row["item_id"], "65+" in row["user_id"])
+        rates.setdefault(key, []).append(row["purchased"])
+        assert row["position"] == 1
+    # i20 is soup, i0 is not.
+    assert np.mean(rates["i20", True]) > 0.6
+    assert max(np.mean(rates[key]) for key in rates if key != ("i20", True)) < 0.25
+
+
+def test_the_logs_own_model_tells_the_response_that_slates_are_fitted_on(path):
+    settings = SETTINGS.model_copy(update={"response": "appeal", "label": "clicked"})
+    with Log.open(path, read_only=False) as log:
+        log.execute("UPDATE impressions SET clicked = NULL WHERE origin = 'real'")
+    with pytest.raises(NoResponseError, match="tells `purchased`, and `clicked`"):
+        AimedVisits(path, people(), ScriptedEngine(), ITEMS, settings).run()
 
 
 def test_whom_the_model_finds_drawn_comes(path):

@@ -117,6 +117,38 @@ def test_what_goes_together_is_recovered(language):
     assert np.concatenate(found).mean() == pytest.approx(0.0, abs=0.15)
 
 
+HABITS = {
+    "en": {"visits_cafes": "Cafe", "eats_at_restaurants": "Restaurant (20-50)", "bars": "Bar"},
+    "zh": {"去咖啡馆": "咖啡馆", "去餐厅": "餐厅", "去酒吧": "酒吧"},
+}
+
+
+@pytest.mark.parametrize("language", HABITS)
+def test_a_habit_speaks_of_kinds_without_a_response(language):
+    fields, rng = HABITS[language], np.random.default_rng(0)
+    slates = []
+    for number in range(300):
+        levels = {name: ("never", "often")[int(rng.integers(2))] for name in fields}
+        persona = Persona(persona_id=f"u{number}", demographics=levels)
+        for name, kind in list(fields.items())[:2]:
+            chance = 0.8 if levels[name] == "often" else 0.2
+            offer = [row("x", kind)]
+            slates.append(slate(persona, None, offer, [bool(rng.random() < chance)]))
+    appeal, _ = fit_with_out_of_fold(slates)
+    last = list(fields)[-1]
+    log_odds = {
+        (own, other): appeal.log_odds(
+            Persona(persona_id="new", demographics={**dict.fromkeys(fields, other), last: own}),
+            None,
+            [row("x", fields[last])],
+        )[0]
+        for own in ("often", "never")
+        for other in ("often", "never")
+    }
+    # Nobody was ever offered the last kind; who is often there takes it.
+    assert min(log_odds["often", any_] - log_odds["never", any_] for any_ in ("often", "never")) > 1
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_where_nothing_tells_the_response_the_appeal_is_neutral(seed):
     slates, _ = offers("en", people=60, seed=seed, chance=lambda _rng: -0.5)
