@@ -6,6 +6,7 @@ import os
 import platform
 import statistics
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 __all__ = ["describe_machine", "spread"]
@@ -21,8 +22,18 @@ def describe_machine() -> str:
     cores = len(os.sched_getaffinity(0))
     return (
         f"{names[0] if names else platform.machine()} ({widest}), {cores} cores, "
-        f"{memory:.0f} GiB, no GPU used, Python {platform.python_version()}"
+        f"{memory:.0f} GiB, {_gpus()}, Python {platform.python_version()}"
     )
+
+
+def _gpus() -> str:
+    """The GPUs that training finds, where it is installed at all."""
+    if find_spec("torch") is None:
+        return "no GPU used"
+    import torch
+
+    names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    return ", ".join(names) or "no GPU used"
 
 
 def spread(values: Sequence[float]) -> str:

@@ -62,7 +62,8 @@ class RankSharing(TrainerCallback):  # type: ignore[misc]
         from safetensors.torch import load_file
 
         ranks = self._model.rankallocator
+        device = next(self._model.parameters()).device
         for key, value in load_file(str(checkpoint / _IMPORTANCE)).items():
             average, _, name = key.partition("/")
-            getattr(ranks, average)[name] = value
+            getattr(ranks, average)[name] = value.to(device)
         self._config.rank_pattern = json.loads((checkpoint / _RANKS).read_text(encoding="utf-8"))

@@ -35,10 +35,11 @@ class ClickClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     settings:
         Settings to start from; the defaults of :class:`~footfall.finetune.ClickSettings` if none.
-    encoder, architecture, tuning, trained_layers, lora_rank, lora_alpha, lora_targets, pooling, \
-dropout, max_tokens, features, categories, smallest_category, head_hidden, warm_start_rows, loss, \
-calibration, batch_size, epochs, max_steps, optimizer, learning_rate, head_learning_rate, \
-schedule, warmup_share, weight_decay, evaluations, patience, device, seed:
+    encoder, architecture, tuning, trained_layers, lora_rank, lora_alpha, lora_targets, \
+prefix_tokens, pooling, dropout, max_tokens, features, categories, smallest_category, \
+head_hidden, warm_start_rows, loss, calibration, length_grouped, batch_size, epochs, max_steps, \
+optimizer, learning_rate, head_learning_rate, schedule, warmup_share, weight_decay, evaluations, \
+patience, device, seed:
         Fields of ``ClickSettings``; None leaves one as ``settings`` has it. ``features`` are by
         default those of the settings that the training rows have.
 
@@ -61,6 +62,7 @@ schedule, warmup_share, weight_decay, evaluations, patience, device, seed:
         lora_rank: int | None = None,
         lora_alpha: float | None = None,
         lora_targets: Literal["attention", "all"] | None = None,
+        prefix_tokens: int | None = None,
         pooling: str | None = None,
         dropout: float | None = None,
         max_tokens: int | None = None,
@@ -71,6 +73,7 @@ schedule, warmup_share, weight_decay, evaluations, patience, device, seed:
         warm_start_rows: int | None = None,
         loss: Literal["cross_entropy", "mse"] | None = None,
         calibration: Literal["none", "platt", "isotonic"] | None = None,
+        length_grouped: bool | None = None,
         batch_size: int | None = None,
         epochs: float | None = None,
         max_steps: int | None = None,

@@ -178,12 +178,17 @@ class ClickModel:
             "fingerprint": fingerprint,
             "training_rows": describe_examples(train),
             "validation_rows": None if validation is None else describe_examples(validation),
-            "negative_rate": round(mean_negative_rate(train), 9),
+            "negative_rate": round(mean_negative_rate(self._scaled_by(train, validation)), 9),
             "training": figures.as_dict(),
             "calibration": None if validation is None else self._calibrate(validation),
             "settings": settings.model_dump(mode="json"),
             "versions": library_versions(),
         }
+
+    def _scaled_by(self, train: Examples, validation: Examples | None) -> Examples:
+        """The rows whose sampling the probabilities follow: a calibrated model's, validation's."""
+        calibrated = validation is not None and self.settings.calibration != "none"
+        return validation if calibrated and validation is not None else train
 
     def _calibrate(self, validation: Examples) -> dict[str, float | str] | None:
         kind = self.settings.calibration
@@ -314,15 +319,20 @@ class ClickModel:
         """
         if self._network is None or self._standardiser is None:
             raise TrainingError("The classifier has not been trained.", hint="Call fit first.")
+        from footfall.finetune.backbone import pooling_of
         from footfall.finetune.serving import save_for_serving
 
+        settings = self.settings
         with whole_folder(Path(folder)) as partial:
             if self._form == "trained":
                 save_encoder(self._network, partial)
             else:
+                # An export needs nothing of the encoder that it was made from.
                 save_for_serving(self._network.encoder, partial, self._form)
+                self._tokenizer.save_pretrained(str(partial / "encoder"))
+                settings = settings.model_copy(update={"pooling": pooling_of(settings)})
             save_head(self._network, partial)
-            write_json(partial / "settings.json", self.settings.model_dump(mode="json"))
+            write_json(partial / "settings.json", settings.model_dump(mode="json"))
             write_json(partial / "features.json", self._standardiser.model_dump(mode="json"))
             write_json(partial / "categories.json", self._categories.model_dump(mode="json"))
             if self._calibration is not None:
@@ -374,7 +384,9 @@ class ClickModel:
         from footfall.finetune.serving import load_for_serving
 
         settings = self.settings
-        self._tokenizer = load_tokenizer(settings.encoder)
+        own = folder / "encoder"
+        own_words = self._form != "trained" and (own / "tokenizer_config.json").is_file()
+        self._tokenizer = load_tokenizer(str(own) if own_words else settings.encoder)
         # Version 0.1.0 had the numbers' weights beside the head's.
         head = {
             f"head.{name}" if name.startswith(("linear.", "hidden.")) else name: value

@@ -72,20 +72,29 @@ def export_model(
         raise SettingError("The model is an export.", hint="Name the model that was trained.")
     if before._network is None:
         before.save(folder)  # says that it has not been trained
-    after = copy.copy(before)
-    after._network = copy.deepcopy(before._network).cpu()
+    # Both are timed on one device: rounded weights serve processors only.
+    device = "cpu" if kind == "int8" else next(before._network.parameters()).device
+    before = _on(before, device)
+    after = _on(before, "cpu")
     after._network.split = None
     after._network.encoder = merged(after._network.encoder)
     if kind == "int8":
         after._network.encoder = eight_bit(after._network.encoder)
     after._form = kind
-    after._network.eval()
+    after._network.to(device).eval()
     figures: dict[str, Any] = {"kind": kind, "rows": len(examples)}
     for name, one in (("before", before), ("after", after)):
         figures |= {f"{key}_{name}": value for key, value in _judged(one, examples).items()}
     after.card = before.card | {"export": figures}
     after.save(folder)
     return figures
+
+
+def _on(model: ClickModel, device: Any) -> ClickModel:
+    """A copy whose network lies on a device."""
+    placed = copy.copy(model)
+    placed._network = copy.deepcopy(model._network).to(device).eval()
+    return placed
 
 
 def _judged(model: ClickModel, examples: Examples) -> dict[str, float]:

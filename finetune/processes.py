@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["is_main_process", "local_device", "process_count", "wait_for_all"]
+__all__ = ["is_main_process", "local_device", "one_device", "process_count", "wait_for_all"]
 
 
 def _state(device: str) -> Any:
@@ -36,3 +36,13 @@ def wait_for_all(device: str) -> None:
 def local_device(device: str) -> Any:
     """Where this process computes: its GPU, or the processor."""
     return _state(device).device
+
+
+def one_device(arguments: Any) -> Any:
+    """Trainer arguments whose process uses one device, however many it sees.
+
+    Without a launcher the Trainer would spread each batch over all visible GPUs (DataParallel),
+    which parts the rows from their texts. Several GPUs are used by several processes.
+    """
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments

@@ -24,7 +24,12 @@ from footfall.errors import TrainingError
 from footfall.finetune.adaptive_ranks import RankSharing
 from footfall.finetune.batches import RowNumbers
 from footfall.finetune.checkpoints import mark_complete, newest_checkpoint, step_of
-from footfall.finetune.processes import is_main_process, process_count, wait_for_all
+from footfall.finetune.processes import (
+    is_main_process,
+    one_device,
+    process_count,
+    wait_for_all,
+)
 from footfall.finetune.tracking import tracked
 from footfall.finetune.training_settings import TrainingSettings
 from footfall.progress import ProgressTask, track
@@ -244,7 +249,7 @@ def train_network(
         if settings.tuning == "adalora":
             # Before the watch, so that a checkpoint marked as complete holds the ranks too.
             callbacks.insert(0, RankSharing(network.encoder, checkpoint))
-        arguments = _arguments(settings, task, folder, planned, on_gpu)
+        arguments = one_device(_arguments(settings, task, folder, planned, on_gpu))
         trainer = _trainer(network, arguments, settings, task, callbacks)
         _run(trainer, checkpoint)
     seconds = time.perf_counter() - begun

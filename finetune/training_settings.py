@@ -53,7 +53,13 @@ class TrainingSettings(BaseModel):
         description="Most GiB of hidden states kept in memory for trained_layers, shared by the "
         "models of a process; the rest is computed when needed.",
     )
-    dropout: float = Field(0.05, ge=0.0, lt=1.0, description="Dropout before the adapters.")
+    dropout: float = Field(
+        0.05,
+        ge=0.0,
+        lt=1.0,
+        description="Dropout before the adapters of lora and adalora, and of hidden states with "
+        "full; ia3, prefix and none have none.",
+    )
     max_tokens: int = Field(
         64,
         ge=8,

@@ -18,6 +18,7 @@ import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from footfall.errors import TrainingError
+from footfall.finetune.processes import one_device
 from footfall.finetune.tuning_card import TaskLosses
 from footfall.finetune.tuning_network import answer_log_probabilities, answer_logits
 from footfall.finetune.tuning_progress import TuningWatch, newest_checkpoint, step_of
@@ -228,7 +229,7 @@ def train_adapter(
         watch = TuningWatch(task, settings, planned=plan.steps, mark=mark)
         trainer = AnswerTrainer(
             model,
-            _arguments(settings, plan, folder, keeps_best=bool(validation)),
+            one_device(_arguments(settings, plan, folder, keeps_best=bool(validation))),
             batches=len(plan.batches),
             collator=_Collator(train, plan.batches, pad),
             validation=validation,

@@ -94,7 +94,10 @@ def personas(
     seed: Seed = None,
     settings: SettingsFile = None,
 ) -> None:
-    """Make a population, fitted on a log (k-anonymous) or from Faker and priors."""
+    """Make a population, fitted on a log (k-anonymous) or from Faker and priors.
+
+    The settings file may hold the table personas.
+    """
     chosen = settings_from(PersonaSettings, settings, "personas", locale=locale, seed=seed)
     made = steps.make_personas(output, count=count, log=log, until=until, settings=chosen)
     typer.echo(f"{len(made):,} personas in {output}")

@@ -40,8 +40,8 @@ def test_parameters_are_settings():
     assert set(given) - {"settings"} <= set(ClickSettings.model_fields)
     assert all(parameter.default is None for parameter in given.values())
     assert set(ClickClassifier().get_params()) == set(given)
-    # Everything that is tuned, but for what is about adapters of one kind, tracking or memory.
-    apart = {"prefix_tokens", "state_memory", "length_grouped", "report_to", "wandb_mode"}
+    # Everything that is about learning: not tracking, and not memory.
+    apart = {"state_memory", "report_to", "wandb_mode"}
     assert set(ClickSettings.model_fields) - set(given) == apart
 
 

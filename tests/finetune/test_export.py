@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -98,6 +99,23 @@ def test_eight_bits_are_near_and_smaller(kind, trained, text_decides, tmp_path):
         sum(f.stat().st_size for f in (tmp_path / "whole" / "encoder").glob("*.safetensors"))
     ]
     assert stored[0] < 0.7 * stored[1]
+
+
+@pytest.mark.parametrize("kind", ["merged", "int8"])
+def test_an_export_needs_nothing_of_the_encoder_that_it_was_made_from(kind, text_decides, tmp_path):
+    encoder = save_tiny_model(tmp_path / "encoder", "bert")
+    (tmp_path / "encoder" / "1_Pooling").mkdir()
+    pooling = tmp_path / "encoder" / "1_Pooling" / "config.json"
+    pooling.write_text('{"pooling_mode_cls_token": true}', encoding="utf-8")
+    settings = BRIEF.model_copy(update={"encoder": encoder, "tuning": "lora"})
+    model = ClickModel(settings).fit(text_decides(20, 1))
+    rows = text_decides(10, 2)
+    export_model(model, tmp_path / "export", kind=kind, examples=rows)
+    before = ClickModel.load(tmp_path / "export").predict_proba(rows)
+    shutil.rmtree(tmp_path / "encoder")
+    after = ClickModel.load(tmp_path / "export")
+    assert after.settings.pooling == "first"
+    assert after.predict_proba(rows) == pytest.approx(before, abs=1e-6)
 
 
 def test_the_card_says_what_was_lost_and_gained(trained, text_decides, tmp_path):

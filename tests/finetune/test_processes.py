@@ -12,10 +12,12 @@ pytest.importorskip("torch")
 pytest.importorskip("peft")
 
 from tiny_models import save_tiny_model
+from transformers import TrainingArguments
 
 from footfall.errors import TrainingError
 from footfall.finetune import ClickModel, ClickSettings, save_examples
 from footfall.finetune import training_folder as into
+from footfall.finetune.processes import one_device
 
 pytestmark = pytest.mark.train
 
@@ -78,3 +80,11 @@ def test_several_processes_need_a_folder(monkeypatch):
     monkeypatch.setattr(into, "process_count", lambda device: 2)
     with pytest.raises(TrainingError, match=r"Several processes.*no folder"):
         into.train_into(None, "cpu", lambda _: pytest.fail("trained"), lambda _: None)
+
+
+@pytest.mark.parametrize(("seen", "used"), [(0, 0), (1, 1), (4, 1)])
+def test_a_process_uses_one_device_however_many_it_sees(seen, used, tmp_path):
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
+    arguments._n_gpu = seen
+    assert one_device(arguments).n_gpu == used
+    assert arguments.train_batch_size == arguments.per_device_train_batch_size

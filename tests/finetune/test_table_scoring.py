@@ -84,6 +84,19 @@ def test_the_rate_of_training_is_kept_with_the_model(model, tmp_path):
         list(again.predict_batches([], correct_prior=True))
 
 
+def test_a_calibrated_models_rate_is_that_of_the_rows_it_is_calibrated_on(model, text_decides):
+    train, validation = text_decides(20, 1), text_decides(20, 2)
+    sampled = {
+        rate: rows.with_column("sample_rate", np.where(rows.labels, 1.0, rate))
+        for rate, rows in ((0.2, train), (0.5, validation))
+    }
+    rates = {}
+    for calibration in ("none", "platt"):
+        settings = model.settings.model_copy(update={"calibration": calibration})
+        rates[calibration] = ClickModel(settings).fit(sampled[0.2], sampled[0.5]).negative_rate
+    assert rates == {"none": pytest.approx(0.2), "platt": pytest.approx(0.5)}
+
+
 def test_results_of_duckdb_and_arrow_are_scored(model, text_decides):
     examples = text_decides(8, 3)
     expected = model.predict_proba(examples)

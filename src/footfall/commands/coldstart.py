@@ -49,7 +49,10 @@ def coldstart(
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")] = None,
     settings: SettingsFile = None,
 ) -> None:
-    """Fill the gap of items or people without history, as far as a rehearsal shows that it pays."""
+    """Fill the gap of items or people without history, as far as a rehearsal shows that it pays.
+
+    The settings file may hold the tables coldstart, personas, engine, aim and training.
+    """
     tables: dict[str, dict[str, Any]] = read_tables(settings, _TABLES) if settings else {}
     for table, name, value in (
         ("coldstart", "until", until),

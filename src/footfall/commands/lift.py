@@ -18,8 +18,8 @@ def lift(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="Recipe of a proof: its file, or lift-bestbuy, lift-coupon, lift-ogeek, "
-            "lift-complete-journey.",
+            help="Recipe of a proof: its file, or lift-bestbuy, lift-coupon, lift-coupon-64, "
+            "lift-coupon-256, lift-ogeek, lift-complete-journey.",
             show_default=False,
         ),
     ],

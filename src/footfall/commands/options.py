@@ -52,7 +52,7 @@ SECTIONS: Final = (
 LogFile = Annotated[Path, typer.Argument(help="The log: a DuckDB file.", show_default=False)]
 SettingsFile = Annotated[
     Path | None,
-    typer.Option("--settings", help="TOML file of settings; `footfall run --check` lists all."),
+    typer.Option("--settings", help="TOML file of settings: the tables named above."),
 ]
 Assignments = Annotated[
     list[str] | None,
