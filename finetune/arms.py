@@ -25,6 +25,7 @@ from footfall.finetune.negatives import Beside, Negatives
 from footfall.finetune.pair_slates import SlateMaker, pair_rows
 from footfall.finetune.pairs import (
     PAIR_SCHEMA,
+    VISIT_SCHEMA,
     logged_candidates,
     neighbour_pairs,
     popularity_pairs,
@@ -59,7 +60,8 @@ WITH keyed AS (
            AS asked, md5($seed || '/' || row_id) AS turn
     FROM responses
 ), counted AS (SELECT asked, count(DISTINCT item_id) AS items FROM keyed GROUP BY asked)
-SELECT user_id, item_id, query, label FROM keyed LEFT JOIN counted USING (asked)
+SELECT user_id, item_id, query, label, session_id, row_id AS search_id
+FROM keyed LEFT JOIN counted USING (asked)
 ORDER BY CASE WHEN $specific THEN coalesce(items, 1) ELSE 1 END, turn
 """
 
@@ -182,7 +184,7 @@ class ArmRows:
             _ORDERED,
             {"seed": str(source.seed), "specific": source.specific_queries},
             responses=responses,
-        ).cast(PAIR_SCHEMA)
+        ).cast(VISIT_SCHEMA)
         if not pairs.num_rows:
             raise EmptyLogError(
                 f"The run {run_id!r} has no response `{source.label}`.",

@@ -78,7 +78,8 @@ class SlateMaker:
     def rows(self, pairs: pa.Table, origin: str, seed: int) -> pa.Table:
         """One slate a pair, as :func:`~footfall.finetune.row_description.describe_rows` takes them.
 
-        Pairs are taken as responses; the negatives of a slate have no item twice.
+        Pairs are taken as responses; the negatives of a slate have no item twice. Pairs of a run
+        (``VISIT_SCHEMA``) keep their session, and their slates are named by search and item.
         """
         rng = np.random.default_rng([seed, 2])
         taken = self._catalog.places(pairs["item_id"].to_pylist())
@@ -100,6 +101,7 @@ class SlateMaker:
                 "query": pairs["query"].take(pa.array(repeated)),
                 "label": pa.array(labels),
             }
+            | {name: pairs[name].take(pa.array(repeated)) for name in _visit(pairs)}
         )
         return _rows(table, repeated, origin).filter(pa.array(known))
 
@@ -151,10 +153,10 @@ def _rows(table: pa.Table, slates: Array, origin: str) -> pa.Table:
         raise SettingError("origin: rows that were made are not real ones.")
     count = table.num_rows
     names = pa.array([f"{origin}/{number}" for number in slates.tolist()], pa.string())
+    named = {"search_id": names, "session_id": names}
     return pa.table(
         {
-            "search_id": names,
-            "session_id": names,
+            **(named | {name: table[name] for name in _visit(table)}),
             "user_id": table["user_id"],
             "item_id": table["item_id"],
             "query": table["query"],
@@ -168,3 +170,8 @@ def _rows(table: pa.Table, slates: Array, origin: str) -> pa.Table:
             "copy": pa.array(np.ones(count, np.int64)),
         }
     )
+
+
+def _visit(table: pa.Table) -> list[str]:
+    """Columns that say which visit of a run a pair comes from, where it comes from one."""
+    return [name for name in ("search_id", "session_id") if name in table.column_names]

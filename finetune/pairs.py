@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PAIR_SCHEMA",
+    "VISIT_SCHEMA",
     "neighbour_pairs",
     "popularity_pairs",
     "pseudo_label_pairs",
@@ -43,6 +44,11 @@ PAIR_SCHEMA: Final = pa.schema(
         ("query", pa.string()),
         ("label", pa.bool_()),
     ]
+)
+
+#: Pairs of a run: with the session and the response (search and item) that each comes from.
+VISIT_SCHEMA: Final = PAIR_SCHEMA.append(pa.field("session_id", pa.string())).append(
+    pa.field("search_id", pa.string())
 )
 
 #: Real items that an aimed item borrows responses from.

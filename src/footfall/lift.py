@@ -7,6 +7,7 @@ missing or has changed.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -28,6 +29,7 @@ from footfall.finetune.alpha_halving import (
     choose_alpha_by_halving,
     planned_trainings,
 )
+from footfall.finetune.arms import CONTROLS, PSEUDO_LABELS
 from footfall.finetune.part_examples import read_part_examples
 from footfall.finetune.parts import copy_training_part, part_searches
 from footfall.lift_arms import LiftArms
@@ -36,7 +38,7 @@ from footfall.lift_verdict import lift_cautions, lift_sentence
 from footfall.progress import console, track
 from footfall.simulator import Log
 from footfall.simulator.engines.tuned import TUNING_CARD
-from footfall.stages import Stages, write_json
+from footfall.stages import Stages, begun_before, write_json
 
 __all__ = ["LiftResult", "run_lift"]
 
@@ -220,6 +222,8 @@ class _Lift:
         )
 
     def _tune(self) -> None:
+        if not begun_before(self.folder / "tuned.begun", self.stages.fingerprint):
+            shutil.rmtree(self.tuned, ignore_errors=True)
         steps.tune(
             self.training,
             self.tuned,
@@ -297,7 +301,7 @@ class _Lift:
                 pq.write_table(table, target)
         comparison = compare_arms(
             tables,
-            synthetic=[arm for arm in proof.arms if arm in LLM_ARMS] or [proof.arms[-1]],
+            synthetic=_judged(proof.arms),
             ceilings=[arm for arm in proof.arms if arm == CEILING],
             resamples=proof.resamples,
             seed=self.recipe.parts.seed,
@@ -347,6 +351,13 @@ def _shown_items(parts: Sequence[Examples], most: int | None, *, cold: bool) -> 
             shown[item] = shown.get(item, 0) + 1
     ranked = sorted(shown, key=lambda item: (-shown[item], item))
     return sorted(ranked[:most])
+
+
+def _judged(arms: Sequence[str]) -> list[str]:
+    """Arms that the verdict is about: of the language model, else of what is no plain control."""
+    plain = {*CONTROLS, PSEUDO_LABELS, CEILING}
+    of_model = [arm for arm in arms if arm in LLM_ARMS]
+    return of_model or [arm for arm in arms if arm not in plain] or [arms[-1]]
 
 
 def _told(choice: HalvingChoice) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from footfall.finetune.pairs import logged_candidates
@@ -18,12 +19,19 @@ _WORDS: Final = {
     "no evidence": "gave no evidence of help",
     "hurt": "hurt",
 }
+#: Fewest seeds of a proof, and the share of the rows of the largest arm that needs no word.
+_FEWEST_SEEDS: Final = 5
+_ENOUGH: Final = 0.98
 _SLICES: Final = ("cold items", "warm items", "all")
 
 
 def lift_sentence(comparison: ArmComparison, alphas: dict[str, dict[str, Any]]) -> str:
-    """What the last synthetic arm did, on cold items, on warm ones, and on all rows."""
-    arm = comparison.synthetic[-1]
+    """What the synthetic arms did, the last first: on cold items, on warm ones, on all rows."""
+    told = [_arm_sentence(comparison, alphas, arm) for arm in reversed(comparison.synthetic)]
+    return " ".join(told)
+
+
+def _arm_sentence(comparison: ArmComparison, alphas: dict[str, dict[str, Any]], arm: str) -> str:
     said = []
     if not alphas[arm]["alpha"]:
         said.append(
@@ -38,19 +46,39 @@ def lift_sentence(comparison: ArmComparison, alphas: dict[str, dict[str, Any]]) 
     return " ".join(said)
 
 
+def _short_arms(recipe: LiftRecipe) -> str:
+    """Arms whose source gave clearly fewer rows than the others have, with their share of them."""
+    file = recipe.folder / "examples" / "arms.json"
+    rows = {arm: told["rows"] for arm, told in json.loads(file.read_text("utf-8")).items()}
+    most = max(rows.values())
+    return ", ".join(f"{arm} ({n / most:.0%})" for arm, n in rows.items() if n < _ENOUGH * most)
+
+
 def lift_cautions(
     comparison: ArmComparison, alphas: dict[str, dict[str, Any]], recipe: LiftRecipe
 ) -> list[str]:
     """What a reader has to know before believing the numbers."""
     del comparison
+    proof = recipe.proof
     weights = ", ".join(f"{arm} {told['alpha']:g}" for arm, told in alphas.items())
     said = [
         "Weight of each arm's added rows, chosen on real validation data with 0 allowed: "
         f"{weights}.",
         "The best control is picked on the test rows, which favours the control.",
-        "Items to aim at are those shown later without a response in the training part: that they "
-        "are shown is known beforehand, what people do with them is not.",
+        "Items to aim at are those shown later without a response in the training part: that and "
+        "how often they are shown is taken as known beforehand, what people do with them is not.",
     ]
+    if len(proof.seeds) < _FEWEST_SEEDS:
+        said.append(
+            f"{len(proof.seeds)} training seeds: fewer than {_FEWEST_SEEDS} say little of how "
+            "trainings differ."
+        )
+    short = _short_arms(recipe)
+    if short:
+        said.append(
+            f"Fewer rows than the other arms have {short}: each counts for more, so that the total "
+            "weight is the same."
+        )
     with Log.open(recipe.folder / "shop.duckdb") as log:
         if not logged_candidates(log):
             said.append(

@@ -7,6 +7,7 @@ Running the recipe again repeats only what is missing or has changed.
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -43,7 +44,7 @@ from footfall.personas import PersonaSettings
 from footfall.progress import console
 from footfall.simulator import EngineSettings, RaySettings, SimulationSettings
 from footfall.simulator.engines.tuned import TUNING_CARD
-from footfall.stages import Stages, write_json
+from footfall.stages import Stages, begun_before, write_json
 
 __all__ = [
     "Recipe",
@@ -326,12 +327,15 @@ class _Run:
 
     def _tune(self) -> None:
         # What an interrupted tuning learned is taken up again.
+        tuned = self.folder / "tuned"
+        if not begun_before(self.folder / "tuned.begun", self.stages.fingerprint):
+            shutil.rmtree(tuned, ignore_errors=True)
         steps.tune(
             self.log,
-            self.folder / "tuned",
+            tuned,
             until=self.recipe.split.train_until,
             settings=self.recipe.tuning,
-            resume=(self.folder / "tuned").exists(),
+            resume=tuned.exists(),
         )
 
     def _simulate(self) -> None:
@@ -450,7 +454,8 @@ class _Run:
         examples = self.folder / "examples"
         validation = load_examples(examples / "validation.parquet")
         settings = self.recipe.training.model_copy(update={"seed": seed})
-        model = steps.train(train, folder, validation=validation, settings=settings, resume=True)
+        resume = begun_before(folder.with_name(f"{folder.name}.begun"), self.stages.fingerprint)
+        model = steps.train(train, folder, validation=validation, settings=settings, resume=resume)
         steps.score_for_evaluation(model, validation, folder / "validation-scores.parquet")
         if share == 1:
             steps.score_for_evaluation(

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from footfall.files import whole_file
 from footfall.progress import console
 
-__all__ = ["Stages", "canonical", "write_json"]
+__all__ = ["Stages", "begun_before", "canonical", "write_json"]
 
 
 class Stages:
@@ -59,6 +59,18 @@ class Stages:
             return {}
         loaded: dict[str, dict[str, Any]] = json.loads(self._file.read_text(encoding="utf-8"))
         return loaded
+
+
+def begun_before(mark: Path, fingerprint: str) -> bool:
+    """Whether this very work was begun before, so that it can go on; notes that it is begun now.
+
+    Work that was begun with other settings or rows has to start anew: what it left cannot be used.
+    """
+    before = mark.read_text(encoding="utf-8") if mark.exists() else ""
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(mark) as partial:
+        partial.write_text(fingerprint, encoding="utf-8")
+    return before == fingerprint
 
 
 def canonical(settings: Any) -> str:

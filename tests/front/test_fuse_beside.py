@@ -45,3 +45,15 @@ def test_responses_stay_and_what_stands_beside_them_changes(simulated, tmp_path,
         zip(added.column("search_id").tolist(), added.column("item_id").tolist(), strict=True)
     )
     assert (found == pairs) == (beside == "page")
+    with Log.open(path) as log:
+        visits = log.query(
+            "SELECT s.session_id, i.search_id || '/' || i.item_id AS response FROM impressions i "
+            "JOIN searches s USING (search_id) WHERE i.origin = $run AND i.clicked",
+            {"run": run},
+        ).to_pylist()
+    if beside != "page":
+        # Every made slate says which response of which visit it is.
+        of = {visit["response"]: visit["session_id"] for visit in visits}
+        made = [added.column(name).tolist() for name in ("search_id", "session_id")]
+        assert all(of[search] == session for search, session in zip(*made, strict=True))
+        assert set(added.column("search_id").tolist()) == set(of)

@@ -1,0 +1,66 @@
+"""What a proof's report says in words."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from test_lift import load, recipe_file
+
+from footfall.lift import _judged
+from footfall.lift_verdict import lift_cautions, lift_sentence
+from footfall.simulator import Log
+
+
+def verdict(arm, name, word):
+    return SimpleNamespace(arm=arm, slice=name, verdict=word, reason=f"{arm} on {name}.")
+
+
+def test_all_synthetic_arms_are_spoken_of_the_last_first():
+    comparison = SimpleNamespace(
+        synthetic=["llm-untuned", "llm-tuned"],
+        verdicts=[
+            verdict("llm-untuned", "cold items", "hurt"),
+            verdict("llm-tuned", "cold items", "helped"),
+            verdict("llm-tuned", "all", "no evidence"),
+        ],
+    )
+    said = lift_sentence(comparison, {"llm-untuned": {"alpha": 0.0}, "llm-tuned": {"alpha": 1.0}})
+    assert said.startswith("Cold items: llm-tuned helped. llm-tuned on cold items. All: llm-tuned")
+    assert "Leave the rows of llm-untuned out" in said
+    assert "Leave the rows of llm-tuned out" not in said
+    assert said.endswith("Cold items: llm-untuned hurt. llm-untuned on cold items.")
+
+
+@pytest.mark.parametrize(
+    ("arms", "judged"),
+    [
+        (["title", "llm-untuned", "generator:vae"], ["llm-untuned"]),
+        (["title", "generator:vae", "augment:crop", "ceiling"], ["generator:vae", "augment:crop"]),
+        (["title", "pseudo-labels"], ["pseudo-labels"]),
+    ],
+)
+def test_the_verdict_is_about_what_is_no_plain_control(arms, judged):
+    assert _judged(arms) == judged
+
+
+def test_few_seeds_and_short_arms_are_cautioned_of(tmp_path):
+    recipe = load(recipe_file(tmp_path, tmp_path, ["title", "ceiling"]))
+    (recipe.folder / "examples").mkdir(parents=True)
+    rows = {"title": {"rows": 200}, "ceiling": {"rows": 50}}
+    (recipe.folder / "examples" / "arms.json").write_text(json.dumps(rows))
+    Log.create(recipe.folder / "shop.duckdb").close()
+    alphas = {"title": {"alpha": 0.25}, "ceiling": {"alpha": 1.0}}
+    said = " ".join(lift_cautions(SimpleNamespace(), alphas, recipe))
+    assert "title 0.25, ceiling 1." in said
+    assert "2 training seeds: fewer than 5" in said
+    assert "Fewer rows than the other arms have ceiling (25%)" in said
+    enough = recipe.proof.model_copy(update={"seeds": (0, 1, 2, 3, 4)})
+    rows["ceiling"]["rows"] = 199
+    (recipe.folder / "examples" / "arms.json").write_text(json.dumps(rows))
+    said = " ".join(
+        lift_cautions(SimpleNamespace(), alphas, recipe.model_copy(update={"proof": enough}))
+    )
+    assert "fewer than" not in said
+    assert "Fewer rows" not in said
