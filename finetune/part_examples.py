@@ -75,6 +75,9 @@ def read_part_examples(
             part: describe_rows(known, rows[part], until=until, demographics=people)
             for part in parts[1:]
         }
+    if settings.cold_are == "new":
+        for part in parts[1:]:
+            described[part] = _only_new(log, described[part], settings)
     for part, examples in described.items():
         labels = examples.labels
         if labels.all() or not labels.any():
@@ -83,6 +86,16 @@ def read_part_examples(
                 hint="Move the times or shares of the split, or use more slates.",
             )
     return PartExamples(train, described["validation"], described.get("test"))
+
+
+def _only_new(log: Log, examples: Examples, settings: PartSettings) -> Examples:
+    """Cold are only items that came into the shop after the training part."""
+    known = log.query(
+        "SELECT item_id FROM items WHERE first_seen >= $until", {"until": settings.train_until}
+    )["item_id"]
+    new = pc.is_in(examples.table["item_id"], value_set=known.combine_chunks())
+    cold = pc.and_(examples.table["item_cold"], new)
+    return examples.with_column("item_cold", cold.combine_chunks())
 
 
 def _rows(log: Log, parted: Parted, settings: PartSettings, part: str) -> pa.Table:

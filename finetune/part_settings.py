@@ -60,6 +60,11 @@ class PartSettings(BaseModel):
     cold_validation_categories: tuple[str, ...] = Field(
         (), description="Category paths whose items are held out of training and test."
     )
+    cold_are: Literal["unanswered", "new"] = Field(
+        "unanswered",
+        description="Items that count as cold in validation and test: all without a response in "
+        "the training part, or of these the ones that came into the shop (`first_seen`) after it.",
+    )
     cold_users: float = Field(
         0.0,
         ge=0,
@@ -100,6 +105,8 @@ class PartSettings(BaseModel):
                 )
         elif known:
             raise ValueError("parting by person takes no times")
+        elif self.cold_are == "new":
+            raise ValueError("cold_are = 'new' needs times: part by time")
         elif self.validation_share + self.test_share >= 1:
             raise ValueError("validation_share and test_share leave nobody to learn from")
         if self.cold_items + self.cold_validation_items >= 1:

@@ -107,6 +107,29 @@ def test_held_out_items_are_cold_both_as_taken_and_as_left(timed, tmp_path):
     assert not ids(found.validation, "item_id") & held
 
 
+def test_cold_items_can_be_the_new_ones_alone(timed, tmp_path):
+    settings = BY_TIME.model_copy(update={"cold_items": 0.3})
+    parted, found = cut(timed, settings, tmp_path / "training.duckdb")
+    held = sorted(parted.held_items["item_id"].to_pylist())
+    new, old = held[: len(held) // 2], held[len(held) // 2 :]
+    with Log.open(timed, read_only=False) as log:
+        log.execute("UPDATE items SET first_seen = TIMESTAMP '2020-01-01'")
+        for item in new:
+            log.execute(
+                "UPDATE items SET first_seen = ? WHERE item_id = ?", [BY_TIME.train_until, item]
+            )
+    settings = settings.model_copy(update={"cold_are": "new"})
+    _, only_new = cut(timed, settings, tmp_path / "again.duckdb")
+    shown = only_new.test.column("item_id")
+    cold = only_new.test.column("item_cold")
+    assert set(shown[cold].tolist()) == set(shown.tolist()) & set(new)
+    assert set(shown.tolist()) & set(old)
+    # Nothing else has changed.
+    assert found.test.with_column("item_cold", cold).table.equals(only_new.test.table)
+    with pytest.raises(ValueError, match="part by time"):
+        PartSettings(by="person", cold_are="new")
+
+
 def test_validation_has_cold_items_of_its_own(timed, tmp_path):
     settings = BY_TIME.model_copy(update={"cold_items": 0.2, "cold_validation_items": 0.2})
     parted, found = cut(timed, settings, tmp_path / "training.duckdb")
