@@ -33,7 +33,7 @@ from footfall.finetune.arms import CONTROLS, PSEUDO_LABELS
 from footfall.finetune.part_examples import read_part_examples
 from footfall.finetune.parts import copy_training_part, part_searches
 from footfall.lift_arms import LiftArms
-from footfall.lift_recipe import CEILING, LLM_ARMS, LiftRecipe
+from footfall.lift_recipe import CEILING, FUSED, LLM_ARMS, LiftRecipe
 from footfall.lift_verdict import lift_cautions, lift_sentence
 from footfall.progress import console, track
 from footfall.simulator import Log
@@ -122,6 +122,7 @@ class _Lift:
                 recipe.proof.beside,
                 recipe.proof.specific_queries,
                 *([recipe.augmentation] if self._augments() else []),
+                *([recipe.fusion] if self._fuses() else []),
             ],
             self.examples / "arms.json",
             self._arms.make,
@@ -137,6 +138,9 @@ class _Lift:
 
     def _augments(self) -> bool:
         return any(arm.startswith("augment:") for arm in self.recipe.proof.arms)
+
+    def _fuses(self) -> bool:
+        return any(arm.startswith(FUSED) for arm in self.recipe.proof.arms)
 
     def _announce(self) -> None:
         proof = self.recipe.proof
@@ -235,7 +239,7 @@ class _Lift:
     def _simulated(self) -> list[Any]:
         recipe = self.recipe
         made = [arm for arm in recipe.proof.arms if arm in LLM_ARMS or arm.startswith("generator:")]
-        return [recipe.engine, recipe.aim, made, recipe.proof.added_share]
+        return [recipe.engine, recipe.aim, recipe.generators, made, recipe.proof.added_share]
 
     @cached_property
     def _arms(self) -> LiftArms:
@@ -356,7 +360,7 @@ def _shown_items(parts: Sequence[Examples], most: int | None, *, cold: bool) -> 
 def _judged(arms: Sequence[str]) -> list[str]:
     """Arms that the verdict is about: of the language model, else of what is no plain control."""
     plain = {*CONTROLS, PSEUDO_LABELS, CEILING}
-    of_model = [arm for arm in arms if arm in LLM_ARMS]
+    of_model = [arm for arm in arms if arm.removeprefix(FUSED) in LLM_ARMS]
     return of_model or [arm for arm in arms if arm not in plain] or [arms[-1]]
 
 

@@ -15,9 +15,10 @@ from footfall.augmentation import augment_examples
 from footfall.errors import DataError
 from footfall.finetune import Examples, load_examples, save_examples
 from footfall.finetune.arms import CONTROLS, PSEUDO_LABELS, ArmRows, ArmSource
-from footfall.lift_recipe import CEILING, LLM_ARMS, LiftRecipe
+from footfall.finetune.fuse import fuse_with_report
+from footfall.lift_recipe import CEILING, FUSED, LLM_ARMS, LiftRecipe
 from footfall.personas import read_personas
-from footfall.progress import console, track
+from footfall.progress import console, print_lines, track
 from footfall.simulator import Log, open_engine
 from footfall.simulator.aimed_visits import AimedVisits
 from footfall.simulator.generators import GenerationRun, GenerationSettings
@@ -78,7 +79,9 @@ class LiftArms:
             generator=name,
             sessions=sessions,
             until=self.recipe.until,
-            cold_items=0.5,
+            cold_items=self.recipe.generators.cold_items,
+            weeks=self.recipe.generators.weeks,
+            options=self.recipe.generators.options.get(name, {}),
             seed=self.recipe.aim.seed,
         )
         people = read_personas(self.people)
@@ -107,7 +110,9 @@ class LiftArms:
                 progress.advance()
         told = {}
         for arm, rows in added.items():
-            weights = np.full(len(rows), count / max(1, len(rows)))
+            # Equal total weight; within an arm only fusion makes a difference between rows.
+            weights = rows.weights if arm.startswith(FUSED) else np.ones(len(rows))
+            weights = weights * count / max(weights.sum(), 1e-12)
             save_examples(rows.with_column("weight", weights), self.file(arm))
             told[arm] = {"rows": len(rows), "responses": int(rows.labels.sum())}
             console.print(f"{arm}: {len(rows):,} rows, {told[arm]['responses']:,} responses")
@@ -125,9 +130,19 @@ class LiftArms:
                     hint="Leave the arm `ceiling` out, or hold items out in [parts].",
                 )
             return maker.ceiling(held, count)
+        if arm.startswith(FUSED):
+            return self._fused(maker.run(runs[name]["run_id"]), maker.source.real, count)
         if kind == "augment":
             return self._augmented(maker, name, count)
         return maker.run(runs[arm]["run_id"], count)
+
+    def _fused(self, rows: Examples, real: Examples, count: int) -> Examples:
+        """All rows of a run as fusion leaves them, cut to the number of an arm."""
+        share = len(rows) / (len(rows) + len(real))
+        settings = self.recipe.fusion.model_copy(update={"alpha": 1.0, "max_share": share})
+        fused = fuse_with_report(real, rows.with_column("weight", np.ones(len(rows))), settings)
+        print_lines("fused:", fused.report.lines())
+        return fused.examples.take(np.flatnonzero(fused.examples.synthetic)[:count])
 
     def _augmented(self, maker: ArmRows, kind: str, count: int) -> Examples:
         return augment_examples(

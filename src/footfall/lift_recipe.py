@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from footfall.finetune import ClickSettings, TuningSettings
+from footfall.finetune import ClickSettings, FusionSettings, TuningSettings
 from footfall.finetune.arms import CONTROLS, PSEUDO_LABELS
 from footfall.finetune.augmentation_settings import AUGMENTATIONS, AugmentationSettings
 from footfall.finetune.negatives import Beside
@@ -18,10 +18,12 @@ from footfall.simulator import EngineSettings
 from footfall.simulator.aimed_settings import AimedSettings
 from footfall.simulator.generators import generator_names
 
-__all__ = ["LiftRecipe", "Proof"]
+__all__ = ["CEILING", "FUSED", "LLM_ARMS", "GeneratorArms", "LiftRecipe", "Proof"]
 
 #: Arms with rows of the language model.
 LLM_ARMS: Final = ("llm-untuned", "llm-tuned")
+#: Such an arm's rows as ``[fusion]`` merges and weighs them: ``fused:llm-tuned``.
+FUSED: Final = "fused:"
 #: The held-out items' own real responses: what nobody could have had.
 CEILING: Final = "ceiling"
 
@@ -36,9 +38,10 @@ class Proof(BaseModel):
         min_length=1,
         description="Beside the real arm: oversampled, random-pairs, popularity, title, "
         "neighbours, pseudo-labels (by the log's own response model), llm-untuned, llm-tuned, "
-        "generator:NAME (markov, vae, gan or a plug-in), augment:KIND (crop, mask, reorder, "
-        "rotate, paraphrase, back-translation), ceiling (the "
-        "held-out items' own real responses, as a measure of what is possible).",
+        "fused:llm-tuned (its rows merged and weighed by [fusion]), generator:NAME (markov, vae, "
+        "gan or a plug-in), augment:KIND (crop, mask, reorder, rotate, paraphrase, "
+        "back-translation), ceiling (the held-out items' own real responses, as a measure of what "
+        "is possible).",
     )
     seeds: tuple[int, ...] = Field(
         (0, 1, 2, 3, 4), min_length=1, description="Training seeds; every arm is trained with each."
@@ -87,6 +90,9 @@ class Proof(BaseModel):
         for arm in self.arms:
             if not _is_arm(arm):
                 raise ValueError(f"there is no arm {arm!r}")
+        for arm in self.arms:
+            if arm.startswith(FUSED) and arm.removeprefix(FUSED) not in self.arms:
+                raise ValueError(f"{arm!r} needs the arm {arm.removeprefix(FUSED)!r}")
         if len(set(self.arms)) < len(self.arms) or len(set(self.seeds)) < len(self.seeds):
             raise ValueError("an arm or a seed is named twice")
         return self
@@ -99,7 +105,26 @@ def _is_arm(arm: str) -> bool:
     if kind == "generator":
         # A plug-in of another package is found when it is opened.
         return ":" in name or name in generator_names()
+    if arm.startswith(FUSED):
+        return name in LLM_ARMS
     return arm in {*CONTROLS, PSEUDO_LABELS, *LLM_ARMS, CEILING}
+
+
+class GeneratorArms(BaseModel):
+    """The arms generator:NAME."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cold_items: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Chance that a shown item is replaced by one of its category without history.",
+    )
+    weeks: float = Field(8.0, gt=0, description="Sessions happen in these weeks.")
+    options: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Each generator's own settings, by its name."
+    )
 
 
 class LiftRecipe(BaseModel):
@@ -120,11 +145,26 @@ class LiftRecipe(BaseModel):
         AimedSettings(),
         description="The language model's visits; `until` and `label` are the parts'.",
     )
+    generators: GeneratorArms = GeneratorArms()
+    fusion: FusionSettings = Field(
+        FusionSettings(strategy="by_feature", density="texts"),
+        description="Of the arms fused:NAME; alpha, the largest share and what stands beside a "
+        "response are the proof's.",
+    )
     augmentation: AugmentationSettings = Field(
         AugmentationSettings(), description="Of the arms augment:KIND."
     )
     training: ClickSettings = ClickSettings()
     proof: Proof = Proof()
+
+    @model_validator(mode="after")
+    def _check(self) -> LiftRecipe:
+        if self.fusion.uses("by_time") or self.fusion.uses("by_behaviour"):
+            raise ValueError(
+                "fusion: an arm has the real rows as they are, and its visits have one page: use "
+                "strategy by_feature or by_diversity"
+            )
+        return self
 
     @property
     def until(self) -> datetime | None:

@@ -26,6 +26,7 @@ ARMS = [
     "generator:markov",
     "ceiling",
     "llm-untuned",
+    "fused:llm-untuned",
 ]
 RECIPE = """
 title = "Small proof"
@@ -95,8 +96,12 @@ def test_every_arm_is_trained_with_every_seed(proved):
     _, result = proved
     assert set(result.comparison.evaluations) == {"real", *ARMS}
     assert {found.seeds for found in result.comparison.evaluations.values()} == {2}
-    assert result.comparison.synthetic == ["llm-untuned"]
-    assert set(result.comparison.controls) == set(ARMS) - {"llm-untuned", "ceiling"}
+    assert result.comparison.synthetic == ["llm-untuned", "fused:llm-untuned"]
+    assert set(result.comparison.controls) == set(ARMS) - {
+        "llm-untuned",
+        "fused:llm-untuned",
+        "ceiling",
+    }
     for arm in ("real", *ARMS):
         for seed in (0, 1):
             table = pq.read_table(
@@ -115,7 +120,10 @@ def test_arms_add_as_many_rows_of_as_much_weight_and_none_of_the_test_part(prove
         added = load_examples(folder / f"arm-{arm.replace(':', '-')}.parquet")
         assert added.weights.sum() == pytest.approx(len(real))
         # There are only so many held-out responses.
-        assert len(added) >= (0.2 if arm == "ceiling" else 0.8) * len(real)
+        # Fusion merges what asks the same.
+        few = arm == "ceiling" or arm.startswith("fused:")
+        assert len(added) >= (0.2 if few else 0.8) * len(real)
+        assert (np.ptp(added.weights) > 0) == arm.startswith("fused:")
         assert added.synthetic.all()
         assert not set(added.column("search_id")) & set(test.column("search_id"))
     rates = {
@@ -200,6 +208,9 @@ def test_a_log_without_a_gap_is_refused(tmp_path, small_source):
         ('"title"', '"titel"', "titel"),
         ('"title"', '"augment:crops"', "augment:crops"),
         ('"title"', '"generator:markow"', "generator:markow"),
+        ('"title"', '"fused:llm-tuned"', "needs the arm 'llm-tuned'"),
+        ('"title"', '"fused:title"', "fused:title"),
+        ("[training]", '[fusion]\nstrategy = "all"\n\n[training]', "real rows as they are"),
         ("seeds = [0, 1]", "seeds = [0, 0]", "twice"),
         ("alphas = [1.0]", "alpha = [1.0]", "alpha"),
         ("cold_items = 0.2", "cold_items = 1.2", "cold_items"),
