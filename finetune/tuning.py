@@ -102,6 +102,7 @@ def tune_model(
         response=examples.response,
         candidates=examples.candidates,
         examples=examples.counts(),
+        unseen_people=examples.unseen_people(),
         steps=figures.steps,
         planned_steps=figures.planned_steps,
         tokens=figures.tokens,

@@ -50,6 +50,11 @@ class TuningCard(BaseModel):
         "shopper is known to have seen."
     )
     examples: dict[str, int] = Field(description="Numbers of examples by part and task.")
+    unseen_people: tuple[str, ...] = Field(
+        (),
+        description="Hashes of people whose rows only validated; none where validation holds "
+        "later rows of the same people.",
+    )
     steps: int = Field(description="Training steps taken.")
     planned_steps: int = Field(description="Training steps planned.")
     tokens: int = Field(description="Tokens trained on.")

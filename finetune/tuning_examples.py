@@ -20,6 +20,7 @@ from footfall.finetune.tuning_events import (
 from footfall.finetune.tuning_settings import TuningSettings
 from footfall.finetune.tuning_slates import Slate, candidates_kind, make_slates
 from footfall.simulator.catalog import Catalog
+from footfall.simulator.engines.tuned import person_hash
 from footfall.simulator.prompts import PromptBook
 
 if TYPE_CHECKING:
@@ -74,6 +75,12 @@ class TuningExamples:
     validation: list[TuningExample]
     response: str
     candidates: str
+
+    def unseen_people(self) -> tuple[str, ...]:
+        """Hashes of people of whom validation has rows and training none, sorted."""
+        trained = {example.user_id for example in self.train}
+        held = {example.user_id for example in self.validation} - trained
+        return tuple(sorted(map(person_hash, held)))
 
     def counts(self) -> dict[str, int]:
         """Number of examples by part, task and kind of answer."""

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from footfall.errors import NoResponseError
 from footfall.personas.persona import Persona
 from footfall.simulator.appeal import Appeal, fit_with_out_of_fold
+from footfall.simulator.engines.tuned import person_hash
 from footfall.simulator.histories import read_demographics
 from footfall.simulator.preference import preferences
 from footfall.simulator.real_slates import real_slates
@@ -44,6 +45,8 @@ Array = np.ndarray[Any, Any]
 
 #: Real slates that the log's own response model is fitted on, at most.
 _SLATES: Final = 5000
+#: Fewest rows of either response that something is weighed on.
+_FEWEST_RESPONSES: Final = 10
 
 _ROWS = """
 SELECT e.user_id, nullif(trim(s.query), '') AS query, t.text, i.{label} AS label
@@ -52,6 +55,7 @@ JOIN items t ON t.item_id = i.item_id
 WHERE i.origin = 'real' AND i.{label} IS NOT NULL
   AND ($until::TIMESTAMP IS NULL
        OR coalesce(s.searched_at, e.started_at, i.shown_at) < $until::TIMESTAMP)
+  AND (len($people::VARCHAR[]) = 0 OR left(sha256(e.user_id), 16) IN (SELECT unnest($people)))
 ORDER BY md5($seed || '/' || i.search_id || '/' || i.item_id) LIMIT $rows
 """
 
@@ -63,6 +67,10 @@ class LoneRows(NamedTuple):
     labels: Array
     appeal: Array
 
+    def telling(self) -> bool:
+        """Whether there are rows enough, of both responses, to weigh anything on."""
+        return min(int(self.labels.sum()), int((~self.labels).sum())) >= _FEWEST_RESPONSES
+
 
 class LoneAppeal(NamedTuple):
     """The log's own response model for lone items, and the real rows that can weigh it."""
@@ -70,10 +78,16 @@ class LoneAppeal(NamedTuple):
     model: Appeal
     rows: LoneRows
 
-    def first(self, count: int) -> LoneRows:
-        """The first ``count`` rows; slates stand in the order of a seeded hash."""
+    def first(self, count: int, people: Sequence[str] = ()) -> LoneRows:
+        """The first ``count`` rows, of ``people`` (hashes) alone if any; slates come as drawn."""
         asked, labels, appeal = self.rows
-        return LoneRows(asked[:count], labels[:count], appeal[:count])
+        wanted = set(people)
+        kept = [
+            place
+            for place, (person, _, _) in enumerate(asked)
+            if not wanted or person_hash(person.persona_id) in wanted
+        ][:count]
+        return LoneRows([asked[place] for place in kept], labels[kept], appeal[kept])
 
 
 class ResponseCurve(BaseModel):
@@ -176,22 +190,38 @@ def _weighed(values: Array, rows: LoneRows) -> ResponseCurve:
     spread = float(values.std()) or 1.0
     z = (values - values.mean()) / spread
     model = LogisticRegression(C=1.0).fit(np.column_stack([z, rows.appeal]), rows.labels)
+    # A run that goes on fits again, and sums may differ in their last digit.
+    intercept, slope, appeal_slope, mean, spread = (
+        round(float(value), 9)
+        for value in (model.intercept_[0], *model.coef_[0], values.mean(), spread)
+    )
     return ResponseCurve(
-        intercept=float(model.intercept_[0]),
-        slope=float(model.coef_[0, 0]),
-        mean=float(values.mean()),
+        intercept=intercept,
+        slope=slope,
+        mean=mean,
         spread=spread,
         rows=len(rows.labels),
-        appeal_slope=float(model.coef_[0, 1]),
+        appeal_slope=appeal_slope,
     )
 
 
 def read_lone_rows(
-    log: Log, *, label: str, rows: int, until: datetime | None, locale: str, seed: int
+    log: Log,
+    people: Sequence[str] = (),
+    *,
+    label: str,
+    rows: int,
+    until: datetime | None,
+    locale: str,
+    seed: int,
 ) -> LoneRows:
-    """Up to ``rows`` real rows before ``until``, drawn by a seeded hash; no appeal is known."""
+    """Up to ``rows`` real rows before ``until``, drawn by a seeded hash; no appeal is known.
+
+    ``people`` are hashes of those whose rows are wanted; everybody's are when empty.
+    """
     drawn = log.query(
-        _ROWS.format(label=label), {"until": until, "seed": str(seed), "rows": rows}
+        _ROWS.format(label=label),
+        {"until": until, "seed": str(seed), "rows": rows, "people": list(people)},
     ).to_pylist()
     known = read_demographics(log)
     records = {} if known is None else {row.pop("user_id"): row for row in known.to_pylist()}

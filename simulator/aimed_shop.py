@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from footfall.errors import EmptyLogError
 from footfall.personas.persona import Persona
 from footfall.simulator.affinity import affinities
 from footfall.simulator.aimed_response import (
+    LoneRows,
     ResponseCurve,
     bare,
     fit_lone_appeal,
@@ -351,15 +353,37 @@ def _response(
     language: Language,
 ) -> tuple[ResponseCurve | None, Appeal]:
     """What draws the responses; no curve where everybody takes what they came for."""
-    label, until, seed = settings.label, settings.until, settings.seed
-    locale, count = language.default_locale(), settings.scored_rows
     if settings.response == "need":
         return None, Appeal()
+    locale = language.default_locale()
+    drawn: Callable[[Sequence[str]], LoneRows]
     if settings.response == "model":
-        rows = read_lone_rows(log, label=label, rows=count, until=until, locale=locale, seed=seed)
-        return fit_response_curve(engine, prompts, rows), Appeal()
-    fitted = fit_lone_appeal(log, catalog, label=label, until=until, locale=locale, seed=seed)
-    return fit_response_curve(engine, prompts, fitted.first(count)), fitted.model
+        appeal = Appeal()
+        drawn = partial(
+            read_lone_rows,
+            log,
+            label=settings.label,
+            rows=settings.scored_rows,
+            until=settings.until,
+            locale=locale,
+            seed=settings.seed,
+        )
+    else:
+        fitted = fit_lone_appeal(
+            log,
+            catalog,
+            label=settings.label,
+            until=settings.until,
+            locale=locale,
+            seed=settings.seed,
+        )
+        appeal, drawn = fitted.model, partial(fitted.first, settings.scored_rows)
+    # A tuned model knows the answers of the people that it was tuned on.
+    unseen = engine.identity.unseen_people
+    rows = drawn(unseen)
+    if unseen and not rows.telling():
+        rows = drawn(())
+    return fit_response_curve(engine, prompts, rows), appeal
 
 
 def _real_queries(log: Log, until: datetime | None) -> list[str]:

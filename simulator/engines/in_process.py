@@ -86,7 +86,11 @@ class VllmEngine:
         served = served_folder(prepare_model(settings.model), settings.tuning)
         self._settings = settings
         self._identity = EngineIdentity(
-            "vllm", settings.model, served.model_hash, tuned=served.tuned
+            "vllm",
+            settings.model,
+            served.model_hash,
+            tuned=served.tuned,
+            unseen_people=served.unseen_people,
         )
         with _environment(settings):
             self._llm: Any = _load(served, settings)

@@ -103,13 +103,16 @@ Answer: TypeAlias = TextAnswer | ChoiceAnswer | LikelihoodAnswer
 class EngineIdentity:
     """What answered: stored with every run.
 
-    ``tuned`` says that the model was tuned on a real log by ``footfall tune``.
+    ``tuned`` says that the model was tuned on a real log by ``footfall tune``, and
+    ``unseen_people`` names people of that log, as hashes (:func:`.tuned.person_hash`), none of
+    whose rows it was tuned on; none are named where the later rows of the same people were kept.
     """
 
     kind: str
     model: str
     model_hash: str
     tuned: bool = False
+    unseen_people: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -60,6 +60,7 @@ def header_line(identity: EngineIdentity) -> bytes:
             "model": identity.model,
             "model_hash": identity.model_hash,
             **({"tuned": True} if identity.tuned else {}),
+            **({"unseen_people": identity.unseen_people} if identity.unseen_people else {}),
         }
     )
 
@@ -138,6 +139,7 @@ def _read_header(fields: Any, path: Path) -> EngineIdentity:
         str(fields["model"]),
         str(fields["model_hash"]),
         tuned=bool(fields.get("tuned", False)),
+        unseen_people=tuple(map(str, fields.get("unseen_people", ()))),
     )
 
 

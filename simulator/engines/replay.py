@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -67,9 +68,7 @@ class ReplayEngine:
                 f"The recording {self._path} is empty.",
                 hint="Make one by running with another `kind` and this `recording`.",
             )
-        self._identity = EngineIdentity(
-            "replay", recorded.model, recorded.model_hash, tuned=recorded.tuned
-        )
+        self._identity = replace(recorded, kind="replay")
         self._occurrences = _Occurrences()
         self._next_ticket = 0
         self._ready: list[tuple[int, Answer]] = []

@@ -15,7 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from footfall.errors import EngineMissingError
 from footfall.simulator.engines.bundled import model_hash, prepare_model
 
-__all__ = ["ADAPTER_FOLDER", "TUNING_CARD", "ServedFolder", "TunedModel", "served_folder"]
+__all__ = [
+    "ADAPTER_FOLDER",
+    "TUNING_CARD",
+    "ServedFolder",
+    "TunedModel",
+    "person_hash",
+    "served_folder",
+]
 
 TUNING_CARD = "footfall-tuning.json"
 ADAPTER_FOLDER = "adapter"
@@ -30,6 +37,9 @@ class TunedModel(BaseModel):
     base_hash: str = Field(description="SHA-256 of its weights.")
     rank: int = Field(ge=1, description="Rank of the adapter.")
     serving: Literal["merged", "adapter"] = Field(description="The faster way to serve it.")
+    unseen_people: tuple[str, ...] = Field(
+        (), description="Hashes of people whose rows only validated."
+    )
 
 
 class ServedFolder(BaseModel):
@@ -42,6 +52,14 @@ class ServedFolder(BaseModel):
     tuned: bool = Field(False, description="Whether the folder has a tuning's card.")
     adapter: str | None = Field(None, description="Folder of the adapter, if served beside.")
     rank: int = Field(0, ge=0, description="Rank of that adapter.")
+    unseen_people: tuple[str, ...] = Field(
+        (), description="Hashes of people of the log whose rows it was not tuned on."
+    )
+
+
+def person_hash(user_id: str) -> str:
+    """What a card calls a person by: 16 hexadecimal digits of SHA-256."""
+    return hashlib.sha256(user_id.encode()).hexdigest()[:16]
 
 
 def served_folder(folder: str, tuning: Literal["card", "merged", "adapter"]) -> ServedFolder:
@@ -60,7 +78,12 @@ def served_folder(folder: str, tuning: Literal["card", "merged", "adapter"]) -> 
             hint="Make one with `footfall tune`, or leave `tuning` out.",
         )
     if card is None or (card.serving if tuning == "card" else tuning) == "merged":
-        return ServedFolder(weights=folder, model_hash=model_hash(folder), tuned=card is not None)
+        return ServedFolder(
+            weights=folder,
+            model_hash=model_hash(folder),
+            tuned=card is not None,
+            unseen_people=card.unseen_people if card else (),
+        )
     adapter = Path(folder) / ADAPTER_FOLDER
     if not (adapter / "adapter_config.json").is_file():
         raise EngineMissingError(
@@ -77,7 +100,12 @@ def served_folder(folder: str, tuning: Literal["card", "merged", "adapter"]) -> 
         )
     both = hashlib.sha256(f"{base_hash} {model_hash(adapter)}".encode()).hexdigest()
     return ServedFolder(
-        weights=base, model_hash=both, tuned=True, adapter=str(adapter), rank=card.rank
+        weights=base,
+        model_hash=both,
+        tuned=True,
+        adapter=str(adapter),
+        rank=card.rank,
+        unseen_people=card.unseen_people,
     )
 
 

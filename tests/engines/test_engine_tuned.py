@@ -105,7 +105,7 @@ def test_a_missing_adapter_and_a_damaged_card_are_named(tuned: Path) -> None:
 class _Tuned(ScriptedEngine):
     @property
     def identity(self) -> EngineIdentity:
-        return EngineIdentity("scripted", "m", "h", tuned=True)
+        return EngineIdentity("scripted", "m", "h", tuned=True, unseen_people=("ab", "cd"))
 
 
 def test_a_recording_keeps_that_the_model_was_tuned(tmp_path: Path) -> None:
@@ -113,8 +113,12 @@ def test_a_recording_keeps_that_the_model_was_tuned(tmp_path: Path) -> None:
     engine = RecordingEngine(_Tuned(0), path)
     ask(engine, [TextRequest("p", temperature=0.0)])
     engine.close()
-    assert read_recording(path)[0] == EngineIdentity("scripted", "m", "h", tuned=True)
-    assert ReplayEngine(path).identity == EngineIdentity("replay", "m", "h", tuned=True)
+    assert read_recording(path)[0] == EngineIdentity(
+        "scripted", "m", "h", tuned=True, unseen_people=("ab", "cd")
+    )
+    assert ReplayEngine(path).identity == EngineIdentity(
+        "replay", "m", "h", tuned=True, unseen_people=("ab", "cd")
+    )
     # A recording of an untuned model reads as before there was tuning.
     assert json.loads(header_line(EngineIdentity("vllm", "m", "h"))) == {
         "footfall_recording": 1,

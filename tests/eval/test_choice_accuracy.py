@@ -81,6 +81,8 @@ def test_accuracy_and_paired_difference() -> None:
     less = accuracy_difference(slates, found["one"], found["two"])
     assert less.value == 0.5
     assert less.low >= 0
+    same = accuracy_difference(slates, found["two"], found["two"])
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
     with pytest.raises(EmptyLogError):
         choice_accuracy([], {})
 

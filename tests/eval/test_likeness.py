@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 
 import numpy as np
@@ -116,11 +117,25 @@ def test_purchases_outside_the_slates_are_used_where_slates_have_none(log):
 
 
 def test_category_mix_by_hand(log):
+    counts = {"drinks": (47, 55), "dairy": (31, 26), "bakery": (29, 23)}
+    for column, origin in enumerate(("real", "run-1")):
+        bought = log.query(
+            "SELECT split_part(category, ' > ', 1) AS top FROM impressions i JOIN items"
+            " USING (item_id) WHERE purchased AND i.origin = ?",
+            [origin],
+        )["top"].to_pylist()
+        assert Counter(bought) == {name: both[column] for name, both in counts.items()}
     found = likeness(log, "run-1", splits=5)
-    assert sum(share.real for share in found.categories) == pytest.approx(1.0)
+    assert [share.name for share in found.categories] == list(counts)
+    for share in found.categories:
+        real, made = counts[share.name]
+        assert (share.real, share.synthetic) == pytest.approx((real / 107, made / 104))
     row = found.row("category mix of purchases")
-    assert 1.0 <= row.real <= 3.0  # three top-level categories
-    assert 0.0 <= row.distance <= 1.0
+    # exp(-(.4393 ln .4393 + .2897 ln .2897 + .2710 ln .2710)); the run's likewise.
+    assert row.real == pytest.approx(2.9274, abs=1e-4)
+    assert row.synthetic == pytest.approx(2.7654, abs=1e-4)
+    # The root of the mean of both Kullback-Leibler divergences from the mean mix, in bits.
+    assert row.distance == pytest.approx(0.07666, abs=1e-4)
 
 
 def test_new_items_are_those_without_an_earlier_response(log):

@@ -154,7 +154,15 @@ def test_an_empty_report_and_parts_alone_can_be_written(tmp_path, make_scores, l
     assert "No training was compared" in render_report(ReportContent())
     alone = ReportContent(likeness=likeness(log, "run-1", splits=3))
     assert re.search(r"on \d+ of \d+ measures", verdict_sentence(alone))
-    render_report(ReportContent(evaluations={"m": evaluate(make_scores(), **FEW)}))
+    found = evaluate(make_scores(), **FEW)
+    page = render_report(ReportContent(evaluations={"m": found}))
+    row = found.row("auc", "all")
+    assert "<caption>Metrics of m by slice</caption>" in page
+    assert re.search(
+        rf'<th scope="row">all</th><td>AUC</td>.*<td class="n">{row.value:.4f}<span class="i">'
+        rf'{row.low:.4f} to {row.high:.4f}</span></td><td class="n">1,200</td>',
+        page,
+    )
     pair = compare(make_scores(0.3), make_scores(3.0, noise=2), names=("old", "new"), **FEW)
     assert verdict_sentence(ReportContent(comparisons=[pair])).startswith("new helped: AUC by +0.")
     assert verdict_sentence(ReportContent(verdict="As given.", comparisons=[pair])) == "As given."

@@ -12,6 +12,7 @@ from fast_shops import ScriptedClient, listing, visits
 
 from footfall.errors import CatalogueError, SettingError
 from footfall.simulator.behaviour import Behaviour, Rate
+from footfall.simulator.catalog import Catalog
 from footfall.simulator.crowd_events import IMPRESSION_SCHEMA, PAGE_SCHEMA, VISIT_SCHEMA
 from footfall.simulator.fast import FastCrowd
 from footfall.simulator.fast.answers import read_answers
@@ -163,13 +164,23 @@ def test_a_failed_page_is_one_without_a_response_after_which_some_leave(shop):
 
 def test_a_page_that_comes_after_a_failed_one_counts_as_every_other(shop):
     def answer(request):
-        failed = request.shopper_id < "u30"
-        return AnsweredPage((), 0.1, "error") if failed else tuple(IDS[:6])
+        # All visits are one block, whose first pages are asked for together.
+        return AnsweredPage((), 0.1, "error") if client.batches == 1 else tuple(IDS[:6])
 
-    events = FastCrowd(alike(shop), ScriptedClient(answer), seed=1).run(visits(600))
-    for row in events.visits.to_pylist():
-        assert (row["ended_by"] == "failed page") <= (row["shopper_id"] < "u30")
-    assert set(events.pages["failure"].to_pylist()) == {None, "error"}
+    shop, client = alike(shop, leave_after_page=0.3), ScriptedClient(answer)
+    events = FastCrowd(shop, client, seed=1).run(visits(2000))
+    pages = events.pages.to_pylist()
+    assert {(row["step"] > 1, row["failure"]) for row in pages} == {(False, "error"), (True, None)}
+    steps = Counter(row["session_id"] for row in pages)
+    ends = {row["session_id"]: row["ended_by"] for row in events.visits.to_pylist()}
+    assert {steps[each] for each, how in ends.items() if how == "failed page"} == {1}
+    second = events.impressions.filter(pc.ends_with(events.impressions["search_id"], "/02"))
+    assert len(second) == 6 * sum(count > 1 for count in steps.values()) > 6000
+    for position in (1, 4):
+        shown = second.filter(pc.equal(second["position"], position))
+        chance = position**-0.5 / (1.0 + np.e)
+        deviation = np.sqrt(chance * (1 - chance) / len(shown))
+        assert np.mean(shown["clicked"]) == pytest.approx(chance, abs=4.5 * deviation)
 
 
 def test_pages_without_items_are_pages(shop):
@@ -232,12 +243,14 @@ def test_shilling_accounts_buy_attacked_items_and_some_popular_ones(shop):
     # They are nobody that the shop knows, and leave no trace in a shopper's history.
     assert all(request.shopper_id.startswith("attacker/") for request in client.requests)
     assert not any(request.history for request in client.requests)
-    FastCrowd(pushed, client, seed=1)
-    honest = crowd.run(visits(60, first=1000))
+    client.requests.clear()
+    honest = crowd.run(visits(60, first=1020))
     assert set(honest.visits["role"].to_pylist()) == {"shopper"}
-    assert "i05" not in {
-        item for request in client.requests[-60:] for item in request.history
-    } or any("i05" in shop_history(shop, n) for n in range(60))
+    # The first pages are asked for in the order in which shoppers come, each of them once.
+    asked = {request.shopper_id: set(request.history) for request in client.requests[:60]}
+    assert asked == {
+        persona.persona_id: shop_history(shop, n) for n, persona in enumerate(shop.personas)
+    }
 
 
 def shop_history(shop, shopper):
@@ -302,13 +315,28 @@ def test_shoppers_who_browse_type_nothing(shop):
 
 
 def test_demand_can_change_between_days(shop):
-    crowd = FastCrowd(shop, listing(IDS), seed=1, demand={"food": 2.0})
-    before = crowd.run(visits(50))
-    crowd.demand = {"food": 1.0}
-    # One category alone: a factor of all changes nothing.
-    again = FastCrowd(shop, listing(IDS), seed=1).run(visits(50))
-    assert before.pages["needed"] == again.pages["needed"]
-    assert crowd.demand == {"food": 1.0}
+    # Six top-level categories of twelve items each, and interests in none of them.
+    table = shop.catalog.table
+    top = pc.replace_substring(table["category"], "food > ", "")
+    table = table.set_column(table.column_names.index("category"), "category", top)
+    crowd = FastCrowd(shop.with_world(catalog=Catalog(table)), listing(IDS), seed=1)
+
+    def pizza(events):
+        first = events.pages.filter(pc.equal(events.pages["step"], 1))
+        return np.mean([item < "i12" for item in first["needed"].to_pylist()])
+
+    before = pizza(crowd.run(visits(600)))
+    crowd.demand = {"pizza": 20.0}
+    after = pizza(crowd.run(visits(600, first=600, day=1)))
+    assert before == pytest.approx(1 / 6, abs=0.05)
+    assert after == pytest.approx(20 / 25, abs=0.05)
+    assert crowd.demand == {"pizza": 20.0}
+
+
+def test_a_factor_of_all_that_is_sold_changes_nothing(shop):
+    doubled = FastCrowd(shop, listing(IDS), seed=1, demand={"food": 2.0}).run(visits(50))
+    plain = FastCrowd(shop, listing(IDS), seed=1).run(visits(50))
+    assert doubled.pages["needed"] == plain.pages["needed"]
 
 
 def test_pages_that_suit_are_worth_more_and_none_more_than_the_ideal(query_shop):

@@ -116,14 +116,21 @@ def test_search_and_pipelines_take_it(made, text_decides):
     search.fit(examples.table.select(COLUMNS), examples.labels)
     assert search.cv_results_["mean_test_score"].shape == (2,)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    assert search.best_estimator_.model_.settings.learning_rate in {1e-4, 1e-2}
-    loud = FunctionTransformer(
-        lambda rows: [row | {"item_text": row["item_text"].upper()} for row in rows]
-    )
-    pipeline = make_pipeline(loud, made(max_steps=2))
+    assert np.ptp(search.cv_results_["mean_test_score"]) > 0
+    chosen = search.best_estimator_.model_.settings.learning_rate
+    assert chosen == search.best_params_["learning_rate"]
+
+    def upper(rows):
+        return [row | {"item_text": row["item_text"].upper()} for row in rows]
+
+    pipeline = make_pipeline(FunctionTransformer(upper), made(max_steps=2))
     rows = examples.table.select(COLUMNS).to_pylist()
-    pipeline.fit(rows, examples.labels)
-    assert pipeline.predict_proba(rows).shape == (96, 2)
+    probability = pipeline.fit(rows, examples.labels).predict_proba(rows)
+    assert probability.shape == (96, 2)
+    # To the model an upper-case letter is another one.
+    alone = made(max_steps=2).fit(upper(rows), examples.labels)
+    assert alone.predict_proba(upper(rows)) == pytest.approx(probability, abs=1e-6)
+    assert alone.predict_proba(rows) != pytest.approx(probability, abs=1e-4)
 
 
 @pytest.mark.train

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from small_shop import build
@@ -262,15 +262,25 @@ def test_a_calibrated_model_says_so_and_loads(encoder, text_decides, tmp_path):
 
 @hypothesis_settings(max_examples=30, deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 60)), min_size=1, max_size=60),
+    st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=9), min_size=1, max_size=60),
     st.integers(1, 12),
 )
+# Every fifty batches end in the middle of a slate.
+@example([[n * 37 % 60 + 1] * 7 for n in range(300)], 4)
 def test_length_groups_hold_every_row_once_and_slates_together(found, batch):
-    slates = np.repeat(np.arange(len(found)), [size for size, _ in found])
-    lengths = np.repeat([length for _, length in found], [size for size, _ in found])
+    slates = np.repeat(np.arange(len(found)), [len(rows) for rows in found])
+    lengths = np.concatenate(found)
     sampler = SlateSampler(slates, 3, lengths=lengths, batch=batch)
     order = list(sampler)
     assert sorted(order) == list(range(len(slates)))
+    # A slate stands together in a batch; where it does not fit, its rest is in another one.
+    met = np.zeros(len(found), np.int64)
+    for start in range(0, len(order), batch):
+        slate = slates[order[start : start + batch]]
+        runs = slate[np.r_[True, slate[1:] != slate[:-1]]]
+        assert len(set(runs.tolist())) == len(runs)
+        met[runs] += 1
+    assert (met <= -(-(np.bincount(slates) - 1) // batch) + 1).all()
     assert order == list(SlateSampler(slates, 3, lengths=lengths, batch=batch))
 
 

@@ -21,6 +21,7 @@ from footfall.finetune.tuning_settings import TuningSettings
 from footfall.finetune.tuning_slates import candidates_kind, make_slates
 from footfall.finetune.tuning_tokens import make_batches
 from footfall.simulator.catalog import Catalog
+from footfall.simulator.engines.tuned import person_hash
 from footfall.simulator.prompts import LARGEST_SLATE
 
 UNTIL: datetime = day(50)
@@ -320,6 +321,7 @@ def test_without_times_validation_is_other_users(empty) -> None:
     users = [{e.user_id for e in part} for part in (examples.train, examples.validation)]
     assert not users[0] & users[1]
     assert len(users[1]) == 4
+    assert examples.unseen_people() == tuple(sorted(person_hash(user) for user in users[1]))
 
 
 def test_a_log_without_responses_cannot_teach_choices(empty) -> None:

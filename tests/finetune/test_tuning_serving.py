@@ -75,20 +75,27 @@ def test_merged_and_adapter_answer_alike_and_the_faster_is_chosen(tmp_path: Path
 
 
 class _Clock:
-    """An engine that takes a while for every request, more where the adapter is beside."""
+    """An engine that takes a while for every request, more where the adapter is beside.
+
+    What is collected first pays for what is set up on first use.
+    """
 
     def __init__(self, settings: EngineSettings, clock: list[float]) -> None:
+        self.submitted = 0
+        self._set_up = 50.0
         self._seconds = {"merged": 1.0, "adapter": 4.0}[settings.tuning]
         self._clock = clock
         self._waiting: list[int] = []
 
     def submit(self, request: ChoiceRequest) -> int:
+        self.submitted += 1
         self._waiting.append(len(self._waiting))
         return self._waiting[-1]
 
     def collect(self):
         found = self._waiting
-        self._clock[0] += self._seconds * len(found)
+        self._clock[0] += self._set_up + self._seconds * len(found)
+        self._set_up = 0.0
         self._waiting = []
         return [(ticket, ChoiceAnswer((-math.log(2),) * 2, 1, 1)) for ticket in found]
 
@@ -104,14 +111,21 @@ def _examples(count: int) -> list[TuningExample]:
 
 
 def test_speeds_are_of_the_timed_prompts_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(tuning_serving, "open_engine", lambda settings: _Clock(settings, clock))
+    clock, opened = [0.0], []
+
+    def open_clock(settings: EngineSettings) -> _Clock:
+        opened.append(_Clock(settings, clock))
+        return opened[-1]
+
+    monkeypatch.setattr(tuning_serving, "open_engine", open_clock)
     monkeypatch.setattr(tuning_serving, "find_spec", lambda name: object())
     monkeypatch.setattr(tuning_serving.time, "perf_counter", lambda: clock[0])
     speeds = tuning_serving.measure_serving("folder", _examples(200))
     assert speeds.merged == 1.0
     assert speeds.adapter == 0.25
     assert speeds.note == ""
+    # Four to warm up, then 48 that are timed.
+    assert [engine.submitted for engine in opened] == [52, 52]
 
 
 def test_an_adapter_that_vllm_cannot_load_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:

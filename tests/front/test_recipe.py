@@ -134,11 +134,13 @@ def test_a_finished_recipe_is_not_run_again_and_a_change_repeats_only_what_follo
     copy = tmp_path / "run"
     shutil.copytree(result.folder, copy)
     changed = recipe_file(tmp_path, small_source, **{"likeness_splits = 4": "likeness_splits = 5"})
-    made = {name: (copy / name).stat().st_mtime_ns for name in ("shop.duckdb", "personas.jsonl")}
+    kept = [copy / "shop.duckdb", copy / "personas.jsonl", *(copy / "examples").iterdir()]
+    made = {path: path.stat().st_mtime_ns for path in kept}
+    assert "over 4 splits" in (copy / "report.html").read_text(encoding="utf-8")
     run_recipe(changed)
-    assert made == {
-        name: (copy / name).stat().st_mtime_ns for name in ("shop.duckdb", "personas.jsonl")
-    }
+    assert "over 5 splits" in (copy / "report.html").read_text(encoding="utf-8")
+    assert made == {path: path.stat().st_mtime_ns for path in kept}
+    assert {*kept} == {*kept[:2], *(copy / "examples").iterdir()}
 
 
 @pytest.mark.train

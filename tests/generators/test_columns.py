@@ -21,6 +21,24 @@ def test_few_values_and_names_come_back_as_they_were(values):
     assert codec.numbers == []
 
 
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=80))
+def test_a_column_of_few_values_is_one_of_categories(values):
+    column = np.array(values)
+    codec = TableCodec({"count": column})
+    distinct = len(set(values))
+    # One value alone needs no column at all.
+    assert codec.blocks == ([(0, distinct)] if distinct > 1 else [])
+    assert codec.numbers == []
+    assert codec.decode(codec.encode({"count": column}))["count"].tolist() == values
+
+
+@pytest.mark.parametrize(("distinct", "numbers"), [(16, []), (17, [0])])
+def test_a_column_of_many_values_is_one_of_numbers(distinct, numbers):
+    codec = TableCodec({"count": np.arange(distinct)})
+    assert codec.numbers == numbers
+    assert codec.width == (1 if numbers else distinct)
+
+
 def test_numbers_come_back_near_to_where_they_were():
     column = np.random.default_rng(0).lognormal(size=5000)
     codec = TableCodec({"price": column, "same": np.ones(5000)})

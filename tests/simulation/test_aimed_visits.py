@@ -17,6 +17,7 @@ from footfall.errors import (
 )
 from footfall.finetune import read_examples
 from footfall.personas.persona import Persona
+from footfall.simulator import aimed_shop
 from footfall.simulator.aimed_response import (
     ResponseCurve,
     fit_response_curve,
@@ -26,6 +27,7 @@ from footfall.simulator.aimed_settings import AimedSettings
 from footfall.simulator.aimed_visits import AimedVisits
 from footfall.simulator.engines.protocol import ChoiceAnswer, TextAnswer
 from footfall.simulator.engines.scripted import ScriptedEngine
+from footfall.simulator.engines.tuned import person_hash
 from footfall.simulator.log import Log
 from footfall.simulator.people_without_history import people_without_history
 from footfall.simulator.prompts import PromptBook
@@ -67,6 +69,18 @@ def told(path, run):
         ).to_pylist()
 
 
+class Dying(ScriptedEngine):
+    """Answers nine requests, and none after them."""
+
+    left = 9
+
+    def submit(self, request):
+        self.left -= 1
+        if self.left < 0:
+            raise EngineUnavailableError("The engine has died.", hint="Start it again.")
+        return super().submit(request)
+
+
 def test_every_item_is_met_equally_often_and_taken_once_a_visit(path):
     summary = AimedVisits(path, people(), ScriptedEngine(), ITEMS, SETTINGS).run()
     assert (summary.visits, summary.responses, summary.state) == (18, 18, "finished")
@@ -95,15 +109,6 @@ def test_shoppers_come_for_what_interests_them(path):
 
 
 def test_the_same_command_goes_on_and_adds_nothing(path):
-    class Dying(ScriptedEngine):
-        left = 9
-
-        def submit(self, request):
-            self.left -= 1
-            if self.left < 0:
-                raise EngineUnavailableError("The engine has died.", hint="Start it again.")
-            return super().submit(request)
-
     with pytest.raises(EngineUnavailableError):
         AimedVisits(path, people(), Dying(), ITEMS, SETTINGS).run()
     visits = AimedVisits(path, people(), ScriptedEngine(), ITEMS, SETTINGS)
@@ -118,9 +123,12 @@ def test_the_same_command_goes_on_and_adds_nothing(path):
 def test_an_interrupted_run_is_the_run_that_was_not_interrupted(path, tmp_path):
     other = Path(shutil.copy(path, tmp_path / "other.duckdb"))
     whole = AimedVisits(other, people(), ScriptedEngine(), ITEMS, SETTINGS).run()
-    again = AimedVisits(path, people(), ScriptedEngine(), ITEMS, SETTINGS).run()
-    assert whole.run_id == again.run_id
-    assert told(other, whole.run_id) == told(path, again.run_id)
+    with pytest.raises(EngineUnavailableError):
+        AimedVisits(path, people(), Dying(), ITEMS, SETTINGS).run()
+    resumed = AimedVisits(path, people(), ScriptedEngine(), ITEMS, SETTINGS).run()
+    assert 0 < resumed.already_done < 18
+    assert whole.run_id == resumed.run_id
+    assert told(path, resumed.run_id) == told(other, whole.run_id)
 
 
 def test_words_that_cannot_be_used_leave_the_visit_out(path):
@@ -147,7 +155,10 @@ def test_logged_queries_are_taken_over(path):
         real = set(
             log.query("SELECT query FROM searches WHERE origin = 'real'")["query"].to_pylist()
         )
-    assert {row["query"] for row in told(path, run.run_id)} <= real
+    asked = {row["session_id"]: row["query"] for row in told(path, run.run_id)}
+    assert len(asked) == 18
+    assert len(set(asked.values())) > 3
+    assert set(asked.values()) <= real
 
 
 def test_training_reads_the_visits_and_knows_what_they_knew(path):
@@ -208,6 +219,52 @@ def test_a_preference_counts_as_much_as_it_does_on_real_rows(path):
     assert told_well.slope > 1.5
     assert abs(told_nothing.slope) < 0.6
     assert told_well.rows == 200
+
+
+def test_a_tuned_preference_is_weighed_on_people_that_it_was_not_tuned_on(
+    path, tmp_path, monkeypatch
+):
+    with Log.open(path, read_only=False) as log:
+        log.execute(
+            "UPDATE impressions SET purchased = item_id IN "
+            "(SELECT item_id FROM items WHERE text LIKE 'soup%') WHERE origin = 'real'"
+        )
+        everybody = log.query("SELECT DISTINCT user_id FROM sessions WHERE origin = 'real'")
+        held = sorted(everybody["user_id"].to_pylist())[:8]
+        unseen = tuple(person_hash(user) for user in held)
+        rows = read_lone_rows(
+            log, unseen, label="purchased", rows=40, until=UNTIL, locale="en_US", seed=0
+        )
+        assert {person.persona_id for person, _, _ in rows.asked} <= set(held)
+        assert len(rows.labels) == 40
+
+    weighed = []
+
+    def told(engine, prompts, rows):
+        weighed.append({person.persona_id for person, _, _ in rows.asked})
+        return fit_response_curve(engine, prompts, rows)
+
+    class Tuned(Liking):
+        unseen: tuple
+
+        @property
+        def identity(self):
+            return replace(super().identity, tuned=True, unseen_people=self.unseen)
+
+    monkeypatch.setattr(aimed_shop, "fit_response_curve", told)
+    for response in ("model", "appeal"):
+        # Of a stranger there is no row, and everybody's are taken.
+        for Tuned.unseen in (unseen, (), ("0" * 16,)):
+            settings = AimedSettings(
+                visits_per_item=2, until=UNTIL, response=response, queries="logged", scored_rows=300
+            )
+            log_file = shutil.copy(path, tmp_path / f"{len(weighed)}.duckdb")
+            AimedVisits(log_file, people(), Tuned(": soup"), ["i0"], settings).run()
+    assert len(weighed) == 6
+    for held_alone, all_of_them, again in (weighed[:3], weighed[3:]):
+        assert held_alone <= set(held)
+        assert len(all_of_them) > len(held)
+        assert again == all_of_them
 
 
 def test_chances_follow_the_curve_by_hand():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -227,18 +228,25 @@ def test_an_ab_test_names_the_better_one_and_pairing_saves_visits(shop):
     assert row.visits_needed < 300
 
 
-def test_a_language_models_crowd_walks_the_same_pages(shop):
-    settings = QUICK.model_copy(update={"crowd": "llm", "sessions": 12, "days": 2})
+def test_a_language_models_crowd_walks_the_same_pages(shop, tmp_path):
+    settings = QUICK.model_copy(update={"crowd": "llm", "sessions": 20, "days": 2})
     result = run(
         shop,
         scenarios=["click-fraud"],
         settings=settings,
+        folder=tmp_path / "out",
         engine=EngineSettings(kind="scripted", model="scripted"),
     )
     (found,) = result.scenarios
     assert 0.0 < found.measure("ctr").value < 1.0
-    # Attackers come with shoppers, and are told apart.
+    # Attackers come with shoppers, one for ten of them, and are told apart.
     assert found.measure("attacked exposure").value is not None
+    for player in ("target", "baseline"):
+        visits = pq.read_table(tmp_path / f"out/click-fraud/{player}-visits.parquet").to_pylist()
+        assert Counter(row["role"] for row in visits) == {"shopper": 20, "click fraud": 2}
+        for row in visits:
+            disguised = row["shopper_id"].startswith("attacker/")
+            assert disguised == (row["role"] == "click fraud")
     assert result.crowd == "preferences and words of a language model"
 
 

@@ -216,7 +216,8 @@ def test_the_same_request_meets_the_same_fault_whatever_else_is_asked() -> None:
     one, other = (faulty(error_share=0.5, slow_share=0.5, seed=3) for _ in range(2))
     first = [page.failure for page in one.ask(asked)]
     assert [page.failure for page in other.ask(asked[100:])] == first[100:]
-    assert first != [page.failure for page in faulty(error_share=0.5, seed=4).ask(asked)]
+    another = faulty(error_share=0.5, slow_share=0.5, seed=4)
+    assert first != [page.failure for page in another.ask(asked)]
 
 
 def test_failing_pages_do_not_reach_the_target() -> None:
