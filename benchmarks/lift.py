@@ -42,7 +42,8 @@ def differences_table(comparison: ArmComparison) -> str:
     for verdict in comparison.verdicts:
         for other in (comparison.reference, verdict.best_control):
             found = comparison.versus(other, verdict.arm)
-            if found is None:
+            # A slice that the test part does not have.
+            if found is None or found.row("auc", verdict.slice).difference is None:
                 continue
             cells = [verdict.arm, verdict.slice, str(other), verdict.verdict]
             for metric in ("auc", "log_loss"):
