@@ -38,6 +38,7 @@ from footfall.lift_verdict import lift_cautions, lift_sentence
 from footfall.progress import console, track
 from footfall.simulator import Log
 from footfall.simulator.engines.tuned import TUNING_CARD
+from footfall.simulator.generators import open_generator
 from footfall.stages import Stages, begun_before, write_json
 
 __all__ = ["LiftResult", "run_lift"]
@@ -93,6 +94,7 @@ class _Lift:
         recipe, stages = self.recipe, self.stages
         self._announce()
         self._refuse_other_log()
+        self._refuse_wrong_generators()
         stages.run("ingest", self._source(), self.log, self._ingest)
         last = self.examples / "test.parquet"
         aim = [recipe.proof.aim, recipe.proof.most_items]
@@ -160,6 +162,14 @@ class _Lift:
                 f"{self.log} was made with other source settings.",
                 hint="Use another folder (--folder), or delete the file.",
             )
+
+    def _refuse_wrong_generators(self) -> None:
+        """A generator that cannot be opened is told before hours of work."""
+        options = self.recipe.generators.options
+        for arm in self.recipe.proof.arms:
+            kind, _, name = arm.partition(":")
+            if kind == "generator":
+                open_generator(name, **options.get(name, {}))
 
     def _source(self) -> list[Any]:
         mapping = Path(self.recipe.source.name)

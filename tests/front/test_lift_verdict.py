@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 from test_lift import load, recipe_file
 
-from footfall.lift import _judged
+from footfall.errors import SettingError
+from footfall.lift import _judged, run_lift
 from footfall.lift_verdict import lift_cautions, lift_sentence
 from footfall.simulator import Log
 
@@ -64,3 +65,11 @@ def test_few_seeds_and_short_arms_are_cautioned_of(tmp_path):
     )
     assert "fewer than" not in said
     assert "Fewer rows" not in said
+
+
+def test_wrong_options_of_a_generator_are_told_before_any_work(tmp_path):
+    path = recipe_file(tmp_path, tmp_path, ["title", "generator:vae"])
+    path.write_text(path.read_text() + "\n[generators]\noptions.vae = {epoch = 3}\n")
+    with pytest.raises(SettingError, match="epoch"):
+        run_lift(load(path))
+    assert not list((tmp_path / "run").glob("*.duckdb"))
