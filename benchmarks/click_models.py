@@ -100,7 +100,7 @@ def main() -> None:
     options = parser.parse_args()
     parts = examples_of(options)
     facts, sizes = read_facts(parts)
-    print(f"\n{describe_machine()}\n", flush=True)
+    print(f"\n{describe_machine(gpu=True)}\n", flush=True)
     for part, examples in zip(PARTS, parts, strict=True):
         print(f"{part}: {len(examples):,} rows, {int(examples.labels.sum()):,} responses")
     rows = []

@@ -70,7 +70,7 @@ def main() -> None:
         source = recipe.source.model_copy(update={"folder": arguments.data})
         recipe = recipe.model_copy(update={"source": source})
     result = run_lift(recipe, folder=arguments.folder)
-    print(describe_machine())
+    print(describe_machine(gpu=True))
     print(f"{recipe.title}; {len(recipe.proof.seeds)} seeds\n")
     print(arms_table(result.comparison, result.alphas))
     print(differences_table(result.comparison))

@@ -12,8 +12,8 @@ from pathlib import Path
 __all__ = ["describe_machine", "spread"]
 
 
-def describe_machine() -> str:
-    """Processor, cores, memory and Python version in one line."""
+def describe_machine(*, gpu: bool = False) -> str:
+    """Processor, cores, memory and Python version in one line; ``gpu``: and the GPUs found."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     flags = next((line for line in lines if line.startswith("flags")), "")
@@ -22,7 +22,7 @@ def describe_machine() -> str:
     cores = len(os.sched_getaffinity(0))
     return (
         f"{names[0] if names else platform.machine()} ({widest}), {cores} cores, "
-        f"{memory:.0f} GiB, {_gpus()}, Python {platform.python_version()}"
+        f"{memory:.0f} GiB, {_gpus() if gpu else 'no GPU used'}, Python {platform.python_version()}"
     )
 
 

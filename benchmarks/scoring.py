@@ -71,8 +71,9 @@ def main() -> None:
     gpu = torch.cuda.is_available()
     device = torch.cuda.get_device_name() if gpu else "no CUDA device found"
     print(
-        f"{describe_machine()}; {device}; torch {torch.__version__}, {torch.get_num_threads()} "
-        f"threads; {len(test):,} rows, {len(set(test.column('shopper_text'))):,} shopper and "
+        f"{describe_machine(gpu=True)}; {device}; torch {torch.__version__}, "
+        f"{torch.get_num_threads()} threads; {len(test):,} rows, "
+        f"{len(set(test.column('shopper_text'))):,} shopper and "
         f"{len(set(test.column('item_text'))):,} item texts\n"
     )
     lines = []

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from footfall.errors import DataError
+from footfall.errors import DataError, SettingError
 from footfall.files import whole_file
 from footfall.finetune.alpha import validation_log_loss
 from footfall.finetune.alpha_halving import (
@@ -69,8 +69,12 @@ def choose_weight(
     if not fused.synthetic.any():
         raise DataError(
             f"{place / 'synthetic.parquet'} holds no synthetic row, so there is nothing to weigh.",
-            hint="Fuse a run with `footfall fuse`.",
+            hint="Fuse a run with an alpha above 0; fusion.json says why rows were dropped.",
         )
+    if not any(factors):
+        raise SettingError("factors: there is none above 0.", hint="Give one to compare with 0.")
+    if budgets and max(budgets) > 1:
+        raise SettingError(f"budgets: {list(budgets)} are shares, and one is above 1.")
     base = settings or ClickSettings()
 
     plan = planned_trainings(factors, seeds, budgets)

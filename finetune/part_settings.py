@@ -105,8 +105,6 @@ class PartSettings(BaseModel):
                 )
         elif known:
             raise ValueError("parting by person takes no times")
-        elif self.cold_are == "new":
-            raise ValueError("cold_are = 'new' needs times: part by time")
         elif self.validation_share + self.test_share >= 1:
             raise ValueError("validation_share and test_share leave nobody to learn from")
         if self.cold_items + self.cold_validation_items >= 1:
@@ -115,4 +113,18 @@ class PartSettings(BaseModel):
             raise ValueError("cold_users and cold_validation_users leave nobody to learn from")
         if set(self.cold_categories) & set(self.cold_validation_categories):
             raise ValueError("a category is cold in the test part or in validation, not in both")
+        return self
+
+    @model_validator(mode="after")
+    def _check_new(self) -> PartSettings:
+        held = (
+            self.cold_items,
+            self.cold_validation_items,
+            self.cold_categories,
+            self.cold_validation_categories,
+        )
+        if self.cold_are == "new" and self.by == "person":
+            raise ValueError("cold_are = 'new' needs times: part by time")
+        if self.cold_are == "new" and any(held):
+            raise ValueError("cold_are = 'new' cannot be joined with items that are held out")
         return self

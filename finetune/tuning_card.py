@@ -52,8 +52,7 @@ class TuningCard(BaseModel):
     examples: dict[str, int] = Field(description="Numbers of examples by part and task.")
     unseen_people: tuple[str, ...] = Field(
         (),
-        description="Hashes of people whose rows only validated; none where validation holds "
-        "later rows of the same people.",
+        description="Hashes of people with validation examples and no training example.",
     )
     steps: int = Field(description="Training steps taken.")
     planned_steps: int = Field(description="Training steps planned.")

@@ -21,7 +21,7 @@ from footfall.simulator.appeal import Appeal, fit_with_out_of_fold
 from footfall.simulator.engines.tuned import person_hash
 from footfall.simulator.histories import read_demographics
 from footfall.simulator.preference import preferences
-from footfall.simulator.real_slates import real_slates
+from footfall.simulator.real_slates import fitted_response, real_slates
 
 if TYPE_CHECKING:
     from footfall.simulator.catalog import Catalog
@@ -39,6 +39,7 @@ __all__ = [
     "fit_response_curve",
     "known_person",
     "read_lone_rows",
+    "require_fitted_response",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -116,6 +117,23 @@ class ResponseCurve(BaseModel):
         return chance
 
 
+def require_fitted_response(log: Log, label: str, until: datetime | None) -> None:
+    """Refuse a response that the log's own response model is not fitted on.
+
+    Raises
+    ------
+    NoResponseError
+        If ``label`` is another one.
+    """
+    fitted = fitted_response(log, until)
+    if label != fitted:
+        raise NoResponseError(
+            f"The log's own response model tells `{fitted}`, and `{label}` is to be drawn.",
+            hint=f'Set label = "{fitted}"; or leave the arm pseudo-labels out, and let visits '
+            'respond by response = "model" or "need".',
+        )
+
+
 def fit_lone_appeal(
     log: Log, catalog: Catalog, *, label: str, until: datetime | None, locale: str, seed: int
 ) -> LoneAppeal:
@@ -129,13 +147,7 @@ def fit_lone_appeal(
     NoResponseError
         If ``label`` is not the response that slates are fitted on: clicks, where the log has them.
     """
-    clicks = log.scalar("SELECT count(*) FROM impressions WHERE origin = 'real' AND clicked")
-    fitted = "clicked" if clicks else "purchased"
-    if label != fitted:
-        raise NoResponseError(
-            f"The log's own response model tells `{fitted}`, and `{label}` is to be drawn.",
-            hint=f'Learn `{fitted}`, or use response = "model".',
-        )
+    require_fitted_response(log, label, until)
     slates = [
         replace(slate, persona=bare(slate.persona))
         for slate in real_slates(log, catalog, count=_SLATES, until=until, locale=locale, seed=seed)
@@ -149,58 +161,87 @@ def fit_lone_appeal(
     return LoneAppeal(model, rows)
 
 
-def fit_response_curve(engine: Engine, prompts: PromptBook, rows: LoneRows) -> ResponseCurve:
-    """Weigh preference and appeal on real rows by penalised logistic regression.
+def fit_response_curve(
+    engine: Engine, prompts: PromptBook, rows: LoneRows, *, appeal: ResponseCurve | None = None
+) -> ResponseCurve:
+    """Weigh the preference on real rows by penalised logistic regression.
 
-    The penalty is that of a normal prior of standard deviation 1 on the slopes: what tells nothing
+    The penalty is that of a normal prior of standard deviation 1 on the slope: what tells nothing
     on real rows gets a slope near zero, and then responses come at the log's rate.
+
+    Parameters
+    ----------
+    appeal:
+        What the log's own response model is worth (:func:`fit_appeal_curve`, on all rows). Then
+        the preference is weighed beside it, and nothing else is fitted.
 
     Raises
     ------
     NoResponseError
         If the rows do not have both responses.
     """
+    from sklearn.linear_model import LogisticRegression
+
     _check_labels(rows.labels)
-    return _weighed(preferences(engine, prompts, rows.asked), rows)
+    values = preferences(engine, prompts, rows.asked)
+    mean, spread = float(values.mean()), float(values.std()) or 1.0
+    z = (values - mean) / spread
+    if appeal is None:
+        model = LogisticRegression(C=1.0).fit(z[:, None], rows.labels)
+        return _curve(model.intercept_[0], model.coef_[0, 0], 0.0, mean, spread, len(z))
+    slope = _slope_beside(appeal.intercept + appeal.appeal_slope * rows.appeal, z, rows.labels)
+    return _curve(appeal.intercept, slope, appeal.appeal_slope, mean, spread, len(z))
 
 
 def fit_appeal_curve(rows: LoneRows) -> ResponseCurve:
-    """The same without a language model: the appeal alone is weighed.
+    """What the log's own response model is worth on the rows, without a language model.
 
     Raises
     ------
     NoResponseError
         If the rows do not have both responses.
     """
+    from sklearn.linear_model import LogisticRegression
+
     _check_labels(rows.labels)
-    return _weighed(np.zeros(len(rows.labels)), rows)
+    model = LogisticRegression(C=1.0).fit(rows.appeal[:, None], rows.labels)
+    return _curve(model.intercept_[0], 0.0, model.coef_[0, 0], 0.0, 1.0, len(rows.labels))
+
+
+def _slope_beside(offset: Array, z: Array, labels: Array) -> float:
+    """Penalised maximum-likelihood slope of ``z`` where ``offset`` is known."""
+    from scipy.optimize import minimize_scalar
+
+    signs = np.where(labels, 1.0, -1.0)
+
+    def loss(slope: float) -> float:
+        return float(np.logaddexp(0.0, -signs * (offset + slope * z)).sum() + 0.5 * slope**2)
+
+    return float(minimize_scalar(loss, bounds=(-5.0, 5.0), method="bounded").x)
 
 
 def _check_labels(labels: Array) -> None:
     if labels.all() or not labels.any():
         raise NoResponseError(
             f"Of {len(labels)} real rows, all have the same response.",
-            hint='Use response = "need", or more scored_rows.',
+            hint="Use more rows (scored_rows of visits), or let visits respond by "
+            'response = "need".',
         )
 
 
-def _weighed(values: Array, rows: LoneRows) -> ResponseCurve:
-    from sklearn.linear_model import LogisticRegression
-
-    spread = float(values.std()) or 1.0
-    z = (values - values.mean()) / spread
-    model = LogisticRegression(C=1.0).fit(np.column_stack([z, rows.appeal]), rows.labels)
-    # A run that goes on fits again, and sums may differ in their last digit.
+def _curve(
+    intercept: float, slope: float, appeal_slope: float, mean: float, spread: float, rows: int
+) -> ResponseCurve:
+    # A run that goes on fits again, and sums may differ in their last digits.
     intercept, slope, appeal_slope, mean, spread = (
-        round(float(value), 9)
-        for value in (model.intercept_[0], *model.coef_[0], values.mean(), spread)
+        round(float(value), 6) for value in (intercept, slope, appeal_slope, mean, spread)
     )
     return ResponseCurve(
         intercept=intercept,
         slope=slope,
         mean=mean,
         spread=spread,
-        rows=len(rows.labels),
+        rows=rows,
         appeal_slope=appeal_slope,
     )
 

@@ -12,11 +12,13 @@ import numpy as np
 
 from footfall.errors import EmptyLogError
 from footfall.personas.persona import Persona
+from footfall.progress import console
 from footfall.simulator.affinity import affinities
 from footfall.simulator.aimed_response import (
     LoneRows,
     ResponseCurve,
     bare,
+    fit_appeal_curve,
     fit_lone_appeal,
     fit_response_curve,
     read_lone_rows,
@@ -358,7 +360,7 @@ def _response(
     locale = language.default_locale()
     drawn: Callable[[Sequence[str]], LoneRows]
     if settings.response == "model":
-        appeal = Appeal()
+        appeal, beside = Appeal(), None
         drawn = partial(
             read_lone_rows,
             log,
@@ -377,13 +379,18 @@ def _response(
             locale=locale,
             seed=settings.seed,
         )
-        appeal, drawn = fitted.model, partial(fitted.first, settings.scored_rows)
+        appeal, beside = fitted.model, fit_appeal_curve(fitted.rows)
+        drawn = partial(fitted.first, settings.scored_rows)
     # A tuned model knows the answers of the people that it was tuned on.
     unseen = engine.identity.unseen_people
     rows = drawn(unseen)
     if unseen and not rows.telling():
+        console.print(
+            "Too few responses of people that the model was not tuned on: its preference is "
+            "weighed on all real rows, which flatters it."
+        )
         rows = drawn(())
-    return fit_response_curve(engine, prompts, rows), appeal
+    return fit_response_curve(engine, prompts, rows, appeal=beside), appeal
 
 
 def _real_queries(log: Log, until: datetime | None) -> list[str]:

@@ -24,7 +24,7 @@ from footfall.simulator.histories import read_demographics, read_histories
 from footfall.simulator.log import Log
 from footfall.simulator.scoring import SlateScores
 
-__all__ = ["RealSlate", "fit_data", "read_slates", "real_slates"]
+__all__ = ["RealSlate", "fit_data", "fitted_response", "read_slates", "real_slates"]
 
 
 #: Before every event: what is known then is what the items themselves say.
@@ -53,6 +53,16 @@ class RealSlate:
         return [row["text"] for row in self.rows]
 
 
+def fitted_response(log: Log, until: datetime | None = None) -> str:
+    """The response that slates are read with: ``clicked`` where the log has clicks by then."""
+    clicks = log.scalar(
+        "SELECT count(*) FILTER (clicked) > 0 FROM impressions WHERE origin = 'real' "
+        "AND ($until::TIMESTAMP IS NULL OR shown_at < $until::TIMESTAMP)",
+        {"until": utc_moment(until)},
+    )
+    return "clicked" if clicks else "purchased"
+
+
 def read_slates(
     log: Log,
     *,
@@ -67,11 +77,8 @@ def read_slates(
     ``responses`` (clicked where the log has clicks, purchased otherwise) and ``sample_rates``.
     """
     slates: list[dict[str, Any]] = log.query(
-        """
-        WITH clicks AS (
-            SELECT count(*) FILTER (clicked) > 0 AS recorded FROM impressions
-            WHERE origin = 'real' AND ($until IS NULL OR shown_at < $until)
-        ), chosen AS (
+        f"""
+        WITH chosen AS (
             SELECT search_id, session_id, query FROM searches
             WHERE origin = 'real' AND ($until IS NULL OR searched_at < $until)
               AND ($since IS NULL OR searched_at >= $since)
@@ -83,10 +90,8 @@ def read_slates(
                list(sample_rate ORDER BY item_id) AS sample_rates
         FROM (
             SELECT chosen.search_id, sessions.user_id, chosen.query, item_id, position,
-                   sample_rate,
-                   CASE WHEN recorded THEN clicked ELSE purchased END AS response
+                   sample_rate, {fitted_response(log, until)} AS response
             FROM chosen JOIN sessions USING (session_id) JOIN impressions USING (search_id)
-            CROSS JOIN clicks
         )
         WHERE response IS NOT NULL
         GROUP BY search_id, user_id, query ORDER BY md5(search_id || $seed), search_id

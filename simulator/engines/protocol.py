@@ -105,7 +105,7 @@ class EngineIdentity:
 
     ``tuned`` says that the model was tuned on a real log by ``footfall tune``, and
     ``unseen_people`` names people of that log, as hashes (:func:`.tuned.person_hash`), none of
-    whose rows it was tuned on; none are named where the later rows of the same people were kept.
+    whose rows it was tuned on.
     """
 
     kind: str

@@ -32,7 +32,7 @@ from footfall.finetune.parts import copy_training_part, part_searches
 from footfall.personas import read_personas
 from footfall.progress import console, track
 from footfall.simulator import Log, open_engine
-from footfall.stages import Stages, begun_before, write_json
+from footfall.stages import Stages, write_json
 
 __all__ = ["ColdStartResult", "coldstart"]
 
@@ -275,5 +275,4 @@ class _ColdStart:
     def _train(self, rows: Examples, folder: Path) -> ClickModel:
         settings = self.settings.training.model_copy(update={"seed": self.told.seeds[0]})
         validation = load_examples(self._file("filled", "validation"))
-        resume = begun_before(folder.with_name(f"{folder.name}.begun"), self.stages.fingerprint)
-        return steps.train(rows, folder, validation=validation, settings=settings, resume=resume)
+        return steps.train_anew_if_changed(rows, folder, validation=validation, settings=settings)

@@ -6,8 +6,8 @@ missing or has changed.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -37,9 +37,10 @@ from footfall.lift_recipe import CEILING, FUSED, LLM_ARMS, LiftRecipe
 from footfall.lift_verdict import lift_cautions, lift_sentence
 from footfall.progress import console, track
 from footfall.simulator import Log
+from footfall.simulator.aimed_response import require_fitted_response
 from footfall.simulator.engines.tuned import TUNING_CARD
 from footfall.simulator.generators import open_generator
-from footfall.stages import Stages, begun_before, write_json
+from footfall.stages import Stages, canonical, clear_other_work, write_json
 
 __all__ = ["LiftResult", "run_lift"]
 
@@ -99,6 +100,7 @@ class _Lift:
         last = self.examples / "test.parquet"
         aim = [recipe.proof.aim, recipe.proof.most_items]
         stages.run("part", [recipe.parts, *aim], last, self._part)
+        self._require_response()
         stages.run("personas", recipe.personas, self.people, self._make_people)
         if "llm-tuned" in recipe.proof.arms:
             stages.run("tune", recipe.tuning, self.tuned / TUNING_CARD, self._tune)
@@ -150,8 +152,8 @@ class _Lift:
         tried = sum(budget * trainings for budget, trainings in plan)
         trained = len(proof.arms) + 1
         console.print(
-            f"[bold]{self.recipe.title}[/bold]: {trained} arms x {len(proof.seeds)} seeds, and as "
-            f"much as {tried * len(proof.arms):.0f} trainings to choose the weights."
+            f"[bold]{self.recipe.title}[/bold]: {trained} arms x {len(proof.seeds)} seeds, and at "
+            f"most the work of {tried * len(proof.arms):.0f} full trainings to choose the weights."
         )
 
     def _refuse_other_log(self) -> None:
@@ -170,6 +172,15 @@ class _Lift:
             kind, _, name = arm.partition(":")
             if kind == "generator":
                 open_generator(name, **options.get(name, {}))
+
+    def _require_response(self) -> None:
+        """What needs the log's own response model is told before it is needed."""
+        visits = any(arm in LLM_ARMS for arm in self.recipe.proof.arms)
+        if PSEUDO_LABELS in self.recipe.proof.arms or (
+            visits and self.recipe.aim.response == "appeal"
+        ):
+            with Log.open(self.training) as log:
+                require_fitted_response(log, self.recipe.parts.label, self.recipe.until)
 
     def _source(self) -> list[Any]:
         mapping = Path(self.recipe.source.name)
@@ -221,7 +232,8 @@ class _Lift:
         if not loaded:
             raise DataError(
                 "Every item shown later has a response in the training part: there is no gap.",
-                hint="Hold items out with [parts] cold_items or cold_categories.",
+                hint="Hold items out with [parts] cold_items or cold_categories, move "
+                'train_until, or use cold_are = "unanswered".',
             )
         return loaded
 
@@ -236,8 +248,9 @@ class _Lift:
         )
 
     def _tune(self) -> None:
-        if not begun_before(self.folder / "tuned.begun", self.stages.fingerprint):
-            shutil.rmtree(self.tuned, ignore_errors=True)
+        part = self.stages.done()["part"]["fingerprint"]
+        work = hashlib.sha256(canonical([part, self.recipe.tuning]).encode()).hexdigest()
+        clear_other_work(self.folder / "tuned.begun", work, self.tuned)
         steps.tune(
             self.training,
             self.tuned,

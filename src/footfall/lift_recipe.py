@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from footfall.finetune import ClickSettings, FusionSettings, TuningSettings
 from footfall.finetune.arms import CONTROLS, PSEUDO_LABELS
@@ -26,6 +26,9 @@ LLM_ARMS: Final = ("llm-untuned", "llm-tuned")
 FUSED: Final = "fused:"
 #: The held-out items' own real responses: what nobody could have had.
 CEILING: Final = "ceiling"
+
+
+_FUSION: Final = {"strategy": "by_feature", "density": "texts"}
 
 
 class Proof(BaseModel):
@@ -147,9 +150,9 @@ class LiftRecipe(BaseModel):
     )
     generators: GeneratorArms = GeneratorArms()
     fusion: FusionSettings = Field(
-        FusionSettings(strategy="by_feature", density="texts"),
-        description="Of the arms fused:NAME; alpha, the largest share and what stands beside a "
-        "response are the proof's.",
+        FusionSettings.model_validate(_FUSION),
+        description="Of the arms fused:NAME, by default by_feature and texts; alpha, the largest "
+        "share and what stands beside a response are the proof's.",
     )
     augmentation: AugmentationSettings = Field(
         AugmentationSettings(), description="Of the arms augment:KIND."
@@ -157,8 +160,18 @@ class LiftRecipe(BaseModel):
     training: ClickSettings = ClickSettings()
     proof: Proof = Proof()
 
+    @field_validator("fusion", mode="before")
+    @classmethod
+    def _as_an_arm(cls, given: Any) -> Any:
+        """What a table leaves open is what suits an arm, not what suits ``footfall fuse``."""
+        return _FUSION | given if isinstance(given, dict) else given
+
     @model_validator(mode="after")
     def _check(self) -> LiftRecipe:
+        named = {arm.removeprefix("generator:") for arm in self.proof.arms}
+        unused = sorted(set(self.generators.options) - named)
+        if unused:
+            raise ValueError(f"generators.options: there is no arm 'generator:{unused[0]}'")
         if self.fusion.uses("by_time") or self.fusion.uses("by_behaviour"):
             raise ValueError(
                 "fusion: an arm has the real rows as they are, and its visits have one page: use "

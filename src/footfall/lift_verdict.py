@@ -76,8 +76,8 @@ def lift_cautions(
     short = _short_arms(recipe)
     if short:
         said.append(
-            f"Fewer rows than the other arms have {short}: each counts for more, so that the total "
-            "weight is the same."
+            f"These arms have fewer rows than the largest: {short}. Each of their rows counts for "
+            "more, so that total weights are equal."
         )
     with Log.open(recipe.folder / "shop.duckdb") as log:
         if not logged_candidates(log):

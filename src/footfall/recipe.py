@@ -6,8 +6,8 @@ Running the recipe again repeats only what is missing or has changed.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
 import tomllib
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -44,7 +44,7 @@ from footfall.personas import PersonaSettings
 from footfall.progress import console
 from footfall.simulator import EngineSettings, RaySettings, SimulationSettings
 from footfall.simulator.engines.tuned import TUNING_CARD
-from footfall.stages import Stages, begun_before, write_json
+from footfall.stages import Stages, canonical, clear_other_work, write_json
 
 __all__ = [
     "Recipe",
@@ -328,8 +328,10 @@ class _Run:
     def _tune(self) -> None:
         # What an interrupted tuning learned is taken up again.
         tuned = self.folder / "tuned"
-        if not begun_before(self.folder / "tuned.begun", self.stages.fingerprint):
-            shutil.rmtree(tuned, ignore_errors=True)
+        ingested = self.stages.done()["ingest"]["fingerprint"]
+        told = [ingested, self.recipe.split.train_until, self.recipe.tuning]
+        work = hashlib.sha256(canonical(told).encode()).hexdigest()
+        clear_other_work(self.folder / "tuned.begun", work, tuned)
         steps.tune(
             self.log,
             tuned,
@@ -454,8 +456,7 @@ class _Run:
         examples = self.folder / "examples"
         validation = load_examples(examples / "validation.parquet")
         settings = self.recipe.training.model_copy(update={"seed": seed})
-        resume = begun_before(folder.with_name(f"{folder.name}.begun"), self.stages.fingerprint)
-        model = steps.train(train, folder, validation=validation, settings=settings, resume=resume)
+        model = steps.train_anew_if_changed(train, folder, validation=validation, settings=settings)
         steps.score_for_evaluation(model, validation, folder / "validation-scores.parquet")
         if share == 1:
             steps.score_for_evaluation(

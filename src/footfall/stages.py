@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import BaseModel
 from footfall.files import whole_file
 from footfall.progress import console
 
-__all__ = ["Stages", "begun_before", "canonical", "write_json"]
+__all__ = ["Stages", "canonical", "clear_other_work", "write_json"]
 
 
 class Stages:
@@ -61,16 +62,27 @@ class Stages:
         return loaded
 
 
-def begun_before(mark: Path, fingerprint: str) -> bool:
-    """Whether this very work was begun before, so that it can go on; notes that it is begun now.
+def clear_other_work(mark: Path, fingerprint: str, *leftovers: Path) -> None:
+    """Delete what work with another fingerprint left half done; note that this one is begun.
 
-    Work that was begun with other settings or rows has to start anew: what it left cannot be used.
+    Work that was begun with other settings or rows has to start anew, and the same work goes on.
+
+    Parameters
+    ----------
+    mark:
+        File that says what was begun last.
+    fingerprint:
+        Identifies the work.
+    leftovers:
+        Folders of the work; they are deleted before the mark is written.
     """
-    before = mark.read_text(encoding="utf-8") if mark.exists() else ""
+    before = mark.read_text(encoding="utf-8") if mark.exists() else fingerprint
+    if before != fingerprint:
+        for folder in leftovers:
+            shutil.rmtree(folder, ignore_errors=True)
     mark.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(mark) as partial:
         partial.write_text(fingerprint, encoding="utf-8")
-    return before == fingerprint
 
 
 def canonical(settings: Any) -> str:

@@ -39,6 +39,7 @@ from footfall.finetune import (
     tune_model,
 )
 from footfall.finetune.arms import ArmRows, ArmSource
+from footfall.finetune.click_checks import training_fingerprint
 from footfall.finetune.fusion_report import save_provenance
 from footfall.personas import (
     Persona,
@@ -71,6 +72,7 @@ from footfall.simulator.crowd import VisitSource
 from footfall.simulator.language import catalog_language
 from footfall.simulator.scale_out import RayCrowd, require_scalable
 from footfall.simulator.shopper import Shop
+from footfall.stages import clear_other_work
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -93,6 +95,7 @@ __all__ = [
     "score_for_evaluation",
     "simulate",
     "train",
+    "train_anew_if_changed",
     "tune",
 ]
 
@@ -392,6 +395,17 @@ def train(
     validation_part = None if validation is None else _examples(validation)
     model = ClickModel(settings or ClickSettings())
     return model.fit(train_part, validation_part, output, resume=resume)
+
+
+def train_anew_if_changed(
+    train_part: Examples, output: Path, *, validation: Examples, settings: ClickSettings
+) -> ClickModel:
+    """:func:`train` that goes on where the same training was interrupted, and else starts anew."""
+    rows = train_part.take(train_part.weights > 0)
+    work = training_fingerprint(settings, rows, validation)
+    checkpoints = output.with_name(f"{output.name}.checkpoints")
+    clear_other_work(output.with_name(f"{output.name}.begun"), work, checkpoints)
+    return train(train_part, output, validation=validation, settings=settings, resume=True)
 
 
 def _examples(source: str | Path | Examples) -> Examples:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from footfall.errors import DataError
+from footfall.errors import DataError, SettingError
 from footfall.finetune import Examples, chosen_weight, load_examples, save_examples
 from footfall.finetune.alpha_halving import planned_trainings
 from footfall.finetune.chosen_weight import choose_weight
@@ -93,3 +93,12 @@ def test_without_synthetic_rows_there_is_nothing_to_choose(fused, text_decides):
     with pytest.raises(DataError, match=r"validation\.parquet"):
         choose_weight(fused)
     assert not (fused / "chosen").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"), [({"factors": (0.0,)}, "factors"), ({"budgets": (0.5, 2.0)}, "budgets")]
+)
+def test_what_makes_no_choice_is_refused_before_any_training(fused, wrong, said):
+    with pytest.raises(SettingError, match=said):
+        choose_weight(fused, **wrong)
+    assert Counted.seen == []

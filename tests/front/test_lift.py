@@ -214,6 +214,7 @@ def test_a_log_without_a_gap_is_refused(tmp_path, small_source):
         ('"title"', '"fused:llm-tuned"', "needs the arm 'llm-tuned'"),
         ('"title"', '"fused:title"', "fused:title"),
         ("[training]", '[fusion]\nstrategy = "all"\n\n[training]', "real rows as they are"),
+        ("[training]", "[generators]\noptions.vae = {}\n\n[training]", "generator:vae"),
         ("seeds = [0, 1]", "seeds = [0, 0]", "twice"),
         ("alphas = [1.0]", "alpha = [1.0]", "alpha"),
         ("cold_items = 0.2", "cold_items = 1.2", "cold_items"),

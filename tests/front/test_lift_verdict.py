@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from test_lift import load, recipe_file
 
-from footfall.errors import SettingError
-from footfall.lift import _judged, run_lift
+from footfall.errors import NoResponseError, SettingError
+from footfall.lift import _judged, _Lift, run_lift
 from footfall.lift_verdict import lift_cautions, lift_sentence
 from footfall.simulator import Log
 
@@ -56,7 +56,7 @@ def test_few_seeds_and_short_arms_are_cautioned_of(tmp_path):
     said = " ".join(lift_cautions(SimpleNamespace(), alphas, recipe))
     assert "title 0.25, ceiling 1." in said
     assert "2 training seeds: fewer than 5" in said
-    assert "Fewer rows than the other arms have ceiling (25%)" in said
+    assert "fewer rows than the largest: ceiling (25%)." in said
     enough = recipe.proof.model_copy(update={"seeds": (0, 1, 2, 3, 4)})
     rows["ceiling"]["rows"] = 199
     (recipe.folder / "examples" / "arms.json").write_text(json.dumps(rows))
@@ -64,7 +64,7 @@ def test_few_seeds_and_short_arms_are_cautioned_of(tmp_path):
         lift_cautions(SimpleNamespace(), alphas, recipe.model_copy(update={"proof": enough}))
     )
     assert "fewer than" not in said
-    assert "Fewer rows" not in said
+    assert "fewer rows" not in said
 
 
 def test_wrong_options_of_a_generator_are_told_before_any_work(tmp_path):
@@ -73,3 +73,27 @@ def test_wrong_options_of_a_generator_are_told_before_any_work(tmp_path):
     with pytest.raises(SettingError, match="epoch"):
         run_lift(load(path))
     assert not list((tmp_path / "run").glob("*.duckdb"))
+
+
+def test_a_table_of_fusion_leaves_open_what_suits_an_arm(tmp_path):
+    path = recipe_file(tmp_path, tmp_path, ["title"])
+    plain = load(path).fusion
+    path.write_text(path.read_text() + "\n[fusion]\nduplicate_similarity = 0.5\n")
+    changed = load(path).fusion
+    assert (plain.strategy, plain.density) == ("by_feature", "texts")
+    assert changed == plain.model_copy(update={"duplicate_similarity": 0.5})
+
+
+@pytest.mark.parametrize("arms", [["pseudo-labels"], ["title", "llm-untuned"]])
+def test_a_response_that_the_logs_own_model_does_not_tell_is_told_early(
+    tmp_path, small_source, monkeypatch, arms
+):
+    path = recipe_file(tmp_path, small_source, arms, **{'label = "clicked"': 'label = "purchased"'})
+    recipe = load(path)
+    aim = recipe.aim.model_copy(update={"response": "appeal"})
+    proof = _Lift(recipe.model_copy(update={"aim": aim}))
+    proof.folder.mkdir()
+    monkeypatch.setattr("footfall.simulator.aimed_response.fitted_response", lambda *_: "clicked")
+    Log.create(proof.training).close()
+    with pytest.raises(NoResponseError, match="tells `clicked`, and `purchased`"):
+        proof._require_response()

@@ -19,7 +19,9 @@ from footfall.finetune import read_examples
 from footfall.personas.persona import Persona
 from footfall.simulator import aimed_shop
 from footfall.simulator.aimed_response import (
+    LoneRows,
     ResponseCurve,
+    fit_appeal_curve,
     fit_response_curve,
     read_lone_rows,
 )
@@ -240,9 +242,9 @@ def test_a_tuned_preference_is_weighed_on_people_that_it_was_not_tuned_on(
 
     weighed = []
 
-    def told(engine, prompts, rows):
+    def told(engine, prompts, rows, *, appeal):
         weighed.append({person.persona_id for person, _, _ in rows.asked})
-        return fit_response_curve(engine, prompts, rows)
+        return fit_response_curve(engine, prompts, rows, appeal=appeal)
 
     class Tuned(Liking):
         unseen: tuple
@@ -276,6 +278,31 @@ def test_chances_follow_the_curve_by_hand():
     beside = curve.model_copy(update={"appeal_slope": 0.5})
     found = beside.chance(np.array([2.0, 4.0]), np.array([2.0, -4.0]))
     assert found == pytest.approx([1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1))])
+
+
+def test_a_preference_is_weighed_beside_what_the_appeal_tells():
+    rng = np.random.default_rng(0)
+    appeal, liking = rng.normal(size=(2, 4000))
+    labels = rng.random(4000) < 1 / (1 + np.exp(-(0.5 + 1.5 * appeal + 0.8 * liking)))
+    asked = [(Persona(persona_id="p"), None, str(number)) for number in range(4000)]
+    rows = LoneRows(asked, labels, appeal)
+    known = fit_appeal_curve(rows)
+    # Beside the appeal alone, what is left out makes its log-odds a little smaller.
+    assert 1.2 < known.appeal_slope < 1.5
+
+    class Telling(ScriptedEngine):
+        def collect(self):
+            return [
+                (ticket, ChoiceAnswer((float(liking[ticket % 4000]), 0.0), 1, 1))
+                for ticket, _ in super().collect()
+            ]
+
+    beside = fit_response_curve(Telling(), PromptBook(), rows, appeal=known)
+    assert (beside.intercept, beside.appeal_slope) == (known.intercept, known.appeal_slope)
+    assert beside.slope == pytest.approx(0.7, abs=0.15)
+    alone = fit_response_curve(Telling(), PromptBook(), rows)
+    assert alone.appeal_slope == 0.0
+    assert alone.slope == pytest.approx(0.5, abs=0.15)
 
 
 def test_responses_by_preference_are_lone_items_taken_or_not(path):
