@@ -6,7 +6,6 @@ import os
 import platform
 import statistics
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 __all__ = ["describe_machine", "spread"]
@@ -27,13 +26,11 @@ def describe_machine(*, gpu: bool = False) -> str:
 
 
 def _gpus() -> str:
-    """The GPUs that training finds, where it is installed at all."""
-    if find_spec("torch") is None:
-        return "no GPU used"
+    """The GPUs that training finds."""
     import torch
 
     names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
-    return ", ".join(names) or "no GPU used"
+    return ", ".join(names) or "no CUDA device found"
 
 
 def spread(values: Sequence[float]) -> str:

@@ -69,9 +69,8 @@ def main() -> None:
         brief = ClickSettings(max_steps=3)
     test = test.take(test.slate_numbers() < options.rows // 10)
     gpu = torch.cuda.is_available()
-    device = torch.cuda.get_device_name() if gpu else "no CUDA device found"
     print(
-        f"{describe_machine(gpu=True)}; {device}; torch {torch.__version__}, "
+        f"{describe_machine(gpu=True)}; torch {torch.__version__}, "
         f"{torch.get_num_threads()} threads; {len(test):,} rows, "
         f"{len(set(test.column('shopper_text'))):,} shopper and "
         f"{len(set(test.column('item_text'))):,} item texts\n"

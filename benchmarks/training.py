@@ -262,8 +262,7 @@ def describe(pairs: PairTable, settings: ClickSettings, options: argparse.Namesp
 
 def report(runs: dict[str, list[Run]], source: str) -> None:
     gpu = torch.cuda.is_available()
-    device = torch.cuda.get_device_name() if gpu else "no CUDA device found"
-    print(f"{describe_machine(gpu=True)}; {device}; {source}\n")
+    print(f"{describe_machine(gpu=True)}; {source}\n")
     print("| arm | pairs a second | peak memory, MiB | peak GPU memory, MiB |")
     print("|---|---:|---:|---:|")
     for name, found in runs.items():

@@ -37,7 +37,7 @@ from footfall.finetune.row_description import describe_rows
 if TYPE_CHECKING:
     from footfall.simulator.log import Log
 
-__all__ = ["CONTROLS", "PSEUDO_LABELS", "ArmRows", "ArmSource"]
+__all__ = ["ALL_CONTROLS", "CONTROLS", "PSEUDO_LABELS", "ArmRows", "ArmSource"]
 
 Array = np.ndarray[Any, Any]
 
@@ -45,6 +45,7 @@ Array = np.ndarray[Any, Any]
 CONTROLS: Final = ("oversampled", "random-pairs", "popularity", "title", "neighbours")
 #: The log's own response model without a language model: a control where it is named.
 PSEUDO_LABELS: Final = "pseudo-labels"
+ALL_CONTROLS: Final = (*CONTROLS, PSEUDO_LABELS)
 
 _RESPONSES_OF_RUN = """
 SELECT e.user_id, i.item_id, nullif(trim(s.query), '') AS query, i.{label} AS label,
@@ -112,7 +113,7 @@ class ArmRows:
         self.source = source
 
     def control(self, name: str, count: int) -> Examples:
-        """``count`` rows of a control (:data:`CONTROLS`, :data:`PSEUDO_LABELS`).
+        """``count`` rows of a control (:data:`ALL_CONTROLS`).
 
         Raises
         ------
@@ -138,7 +139,7 @@ class ArmRows:
         else:
             raise SettingError(
                 f"There is no control {name!r}.",
-                hint=f"Controls: {', '.join((*CONTROLS, PSEUDO_LABELS))}.",
+                hint=f"Controls: {', '.join(ALL_CONTROLS)}.",
             )
         return self._described(pairs, f"control:{name}", count)
 

@@ -12,9 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from footfall.errors import EmptyLogError, NoResponseError, SettingError
-from footfall.simulator.aimed_response import fit_appeal_curve, fit_lone_appeal, known_person
+from footfall.simulator.aimed_response import fit_appeal_curve, fit_lone_appeal, known_people
 from footfall.simulator.catalog import Catalog
-from footfall.simulator.histories import read_demographics
 from footfall.simulator.language import catalog_language
 
 if TYPE_CHECKING:
@@ -162,10 +161,8 @@ def pseudo_label_pairs(
     real = real_pairs(log, label)
     asked = real.take(pa.array(rng.integers(real.num_rows, size=count)))
     aimed = _evenly(items, count, rng)
-    known = read_demographics(log)
-    people = {} if known is None else {row.pop("user_id"): row for row in known.to_pylist()}
     log_odds = fitted.model.log_odds_many(
-        [known_person(user, people, locale) for user in asked["user_id"].to_pylist()],
+        known_people(log, asked["user_id"].to_pylist(), locale),
         asked["query"].to_pylist(),
         [[row] for row in catalog.rows(aimed).to_pylist()],
     )

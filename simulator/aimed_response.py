@@ -1,8 +1,7 @@
 """Whether a shopper takes a lone item: what the model's preference is worth on real rows.
 
 Beside the preference, or in its place where it tells nothing, stands the log's own response model
-(:mod:`.appeal`). Both are weighed on the same real rows, the response model by what it says of
-people that it was not fitted on.
+(:mod:`.appeal`), weighed on all real rows by what it says of people that it was not fitted on.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ __all__ = [
     "fit_appeal_curve",
     "fit_lone_appeal",
     "fit_response_curve",
-    "known_person",
+    "known_people",
     "read_lone_rows",
     "require_fitted_response",
 ]
@@ -264,13 +263,9 @@ def read_lone_rows(
         _ROWS.format(label=label),
         {"until": until, "seed": str(seed), "rows": rows, "people": list(people)},
     ).to_pylist()
-    known = read_demographics(log)
-    records = {} if known is None else {row.pop("user_id"): row for row in known.to_pylist()}
+    persons = known_people(log, [row["user_id"] for row in drawn], locale)
     return LoneRows(
-        [
-            (known_person(row["user_id"], records, locale), row["query"], row["text"])
-            for row in drawn
-        ],
+        [(person, row["query"], row["text"]) for person, row in zip(persons, drawn, strict=True)],
         np.array([row["label"] for row in drawn], bool),
         np.zeros(len(drawn)),
     )
@@ -281,7 +276,15 @@ def bare(persona: Persona) -> Persona:
     return persona.model_copy(update={"history": (), "interests": {}})
 
 
-def known_person(user_id: str, records: dict[str, dict[str, Any]], locale: str) -> Persona:
-    """A shopper told by ``records`` (demographics by user) alone."""
-    record = {name: value for name, value in records.get(user_id, {}).items() if value}
-    return Persona(persona_id=user_id, locale=locale, demographics=record)
+def known_people(log: Log, user_ids: Sequence[str], locale: str) -> list[Persona]:
+    """Shoppers of the log told by their demographics alone, in the order given."""
+    known = read_demographics(log)
+    records = {} if known is None else {row.pop("user_id"): row for row in known.to_pylist()}
+    return [
+        Persona(
+            persona_id=user_id,
+            locale=locale,
+            demographics={n: value for n, value in records.get(user_id, {}).items() if value},
+        )
+        for user_id in user_ids
+    ]

@@ -6,7 +6,6 @@ missing or has changed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -29,7 +28,7 @@ from footfall.finetune.alpha_halving import (
     choose_alpha_by_halving,
     planned_trainings,
 )
-from footfall.finetune.arms import CONTROLS, PSEUDO_LABELS
+from footfall.finetune.arms import ALL_CONTROLS, PSEUDO_LABELS
 from footfall.finetune.part_examples import read_part_examples
 from footfall.finetune.parts import copy_training_part, part_searches
 from footfall.lift_arms import LiftArms
@@ -248,8 +247,7 @@ class _Lift:
         )
 
     def _tune(self) -> None:
-        part = self.stages.done()["part"]["fingerprint"]
-        work = hashlib.sha256(canonical([part, self.recipe.tuning]).encode()).hexdigest()
+        work = canonical([self.stages.done()["part"]["fingerprint"], self.recipe.tuning])
         clear_other_work(self.folder / "tuned.begun", work, self.tuned)
         steps.tune(
             self.training,
@@ -382,7 +380,7 @@ def _shown_items(parts: Sequence[Examples], most: int | None, *, cold: bool) -> 
 
 def _judged(arms: Sequence[str]) -> list[str]:
     """Arms that the verdict is about: of the language model, else of what is no plain control."""
-    plain = {*CONTROLS, PSEUDO_LABELS, CEILING}
+    plain = {*ALL_CONTROLS, CEILING}
     of_model = [arm for arm in arms if arm.removeprefix(FUSED) in LLM_ARMS]
     return of_model or [arm for arm in arms if arm not in plain] or [arms[-1]]
 

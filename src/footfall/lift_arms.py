@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from footfall.augmentation import augment_examples
 from footfall.errors import DataError
 from footfall.finetune import Examples, load_examples, save_examples
-from footfall.finetune.arms import CONTROLS, PSEUDO_LABELS, ArmRows, ArmSource
+from footfall.finetune.arms import ALL_CONTROLS, ArmRows, ArmSource
 from footfall.finetune.fuse import fuse_with_report
 from footfall.lift_recipe import CEILING, FUSED, LLM_ARMS, LiftRecipe
 from footfall.personas import read_personas
@@ -120,7 +120,7 @@ class LiftArms:
 
     def _arm_rows(self, maker: ArmRows, arm: str, runs: dict[str, Any], count: int) -> Examples:
         kind, _, name = arm.partition(":")
-        if arm in {*CONTROLS, PSEUDO_LABELS}:
+        if arm in ALL_CONTROLS:
             return maker.control(arm, count)
         if arm == CEILING:
             held = pq.read_table(self.recipe.folder / "held-responses.parquet")

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from footfall.finetune import ClickSettings, FusionSettings, TuningSettings
-from footfall.finetune.arms import CONTROLS, PSEUDO_LABELS
+from footfall.finetune.arms import ALL_CONTROLS, CONTROLS
 from footfall.finetune.augmentation_settings import AUGMENTATIONS, AugmentationSettings
 from footfall.finetune.negatives import Beside
 from footfall.finetune.part_settings import PartSettings
@@ -110,7 +110,7 @@ def _is_arm(arm: str) -> bool:
         return ":" in name or name in generator_names()
     if arm.startswith(FUSED):
         return name in LLM_ARMS
-    return arm in {*CONTROLS, PSEUDO_LABELS, *LLM_ARMS, CEILING}
+    return arm in {*ALL_CONTROLS, *LLM_ARMS, CEILING}
 
 
 class GeneratorArms(BaseModel):

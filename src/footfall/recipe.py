@@ -6,7 +6,6 @@ Running the recipe again repeats only what is missing or has changed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tomllib
 from dataclasses import asdict, dataclass
@@ -329,8 +328,7 @@ class _Run:
         # What an interrupted tuning learned is taken up again.
         tuned = self.folder / "tuned"
         ingested = self.stages.done()["ingest"]["fingerprint"]
-        told = [ingested, self.recipe.split.train_until, self.recipe.tuning]
-        work = hashlib.sha256(canonical(told).encode()).hexdigest()
+        work = canonical([ingested, self.recipe.split.train_until, self.recipe.tuning])
         clear_other_work(self.folder / "tuned.begun", work, tuned)
         steps.tune(
             self.log,
