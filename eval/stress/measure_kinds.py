@@ -96,8 +96,10 @@ class CellMeasure(Measure):
 
 
 def divided(part: Floats, whole: Floats) -> Floats:
-    """``part / whole`` by element, of one shape; not a number where ``whole`` is 0."""
+    """``part / whole`` by element, of one shape; not a number where ``whole`` is (almost) 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     quotient = np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan)
-    np.divide(part, whole, out=quotient, where=whole != 0)
+    with np.errstate(over="ignore"):
+        np.divide(part, whole, out=quotient, where=whole != 0)
+    quotient[np.isinf(quotient)] = np.nan
     return quotient

@@ -13,6 +13,7 @@ from footfall.errors import EngineError, EngineUnavailableError
 from footfall.progress import console
 from footfall.simulator.crowd import FinishedVisit
 from footfall.simulator.scale_out.cluster import core_binding, reason_of, worker_resources
+from footfall.simulator.scale_out.interrupts import remembered_interrupt
 from footfall.simulator.scale_out.packed_shop import PackedShop
 from footfall.simulator.scale_out.requirements import require_room
 from footfall.simulator.scale_out.settings import RaySettings
@@ -82,16 +83,18 @@ class Team:
 
     def lead(self, queue: ShardQueue) -> Generator[FinishedVisit]:
         """Give out all shards and yield what the workers hand over."""
-        while True:
-            for number in range(1, self._settings.workers + 1):
-                self._occupy(number, queue)
-            members = list(self._members.values())
-            # Workers that have not started yet are not waited for when the others have done all.
-            if not queue.waiting() and not any(member.shards for member in members):
-                return
-            waiting = {member.calls[0]: member for member in members if member.calls}
-            for call in self._ready(list(waiting)):
-                yield from self._hear(waiting[call], queue)
+        with remembered_interrupt() as raise_interrupt:
+            while True:
+                raise_interrupt()
+                for number in range(1, self._settings.workers + 1):
+                    self._occupy(number, queue)
+                members = list(self._members.values())
+                # Workers not started yet are not waited for when the others have done all.
+                if not queue.waiting() and not any(member.shards for member in members):
+                    return
+                waiting = {member.calls[0]: member for member in members if member.calls}
+                for call in self._ready(list(waiting)):
+                    yield from self._hear(waiting[call], queue)
 
     def retire(self) -> None:
         """Let the workers close their engines."""
