@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from footfall.errors import PersonaError
 from footfall.files import whole_file
 from footfall.personas.anonymity import suppress
+from footfall.personas.dependency_tree import DependencyTree, blank_rare_values
 from footfall.personas.describe import (
     demographic_records,
     describe_users,
@@ -26,9 +27,11 @@ from footfall.personas.profiling import profile_segments
 from footfall.personas.segments import Cell, SegmentProfile
 from footfall.personas.vectorize import Vectorizer, reduce_vectors, vectorize_histories
 
-__all__ = ["PersonaModel", "describe_users", "persona_text"]
+__all__ = ["JointDistribution", "PersonaModel", "describe_users", "persona_text"]
 
-_VERSION: Final = 1
+JointDistribution: TypeAlias = Literal["tree", "shared"]
+
+_VERSION: Final = 2
 
 
 class _Saved(BaseModel):
@@ -45,6 +48,7 @@ class _Saved(BaseModel):
     history_length: int = Field(ge=0)
     attributes: tuple[str, ...]
     segments: list[SegmentProfile] = Field(min_length=1)
+    tree: DependencyTree | None = Field(None, description="None: combinations that users share.")
 
 
 class PersonaModel:
@@ -52,10 +56,16 @@ class PersonaModel:
 
     ``fit`` turns histories into vectors, reduces them by truncated SVD, groups users by k-means,
     and keeps statistics of each segment only (:mod:`footfall.personas.segments`). Segments with
-    fewer than ``k_anonymity`` users join the nearest one. Demographics are coarsened until every
-    combination of all attributes and the segment is shared by ``k_anonymity`` users
-    (:func:`footfall.personas.anonymity.suppress`): an attribute that would single somebody out is
-    missing from the persona.
+    fewer than ``k_anonymity`` users join the nearest one. Of demographics one of two things is kept
+    (``demographics``):
+
+    * ``tree``: counts of values and of pairs of values, each of ``k_anonymity`` users at least
+      (:class:`footfall.personas.dependency_tree.DependencyTree`). People are drawn whole; that one
+      is like somebody real is chance.
+    * ``shared``: combinations of all attributes and the segment, coarsened until each is shared by
+      ``k_anonymity`` users (:func:`footfall.personas.anonymity.suppress`). An attribute that would
+      single somebody out is missing, and where there are many, most are: fitted on 141 people told
+      by twelve (coupon offers), 81 % of the personas have one at most.
 
     Parameters
     ----------
@@ -65,6 +75,8 @@ class PersonaModel:
         ``tfidf``, ``bow`` or ``bert``.
     k_anonymity:
         How many real users must share whatever is published.
+    demographics:
+        ``tree`` or ``shared``.
     locale:
         Locale of the drawn personas, such as ``zh_CN``.
     seed:
@@ -82,7 +94,8 @@ class PersonaModel:
         The fitted segments, largest first.
     assignments:
         After ``fit`` only, never saved: ``user_id``, ``segment``, and the attributes of every
-        user as published (suppressed ones are ``""``).
+        user without what is not published (``""``): with ``tree`` values, with ``shared``
+        combinations of fewer than ``k_anonymity`` users.
     """
 
     def __init__(
@@ -91,6 +104,7 @@ class PersonaModel:
         segments: int = 12,
         vectorizer: Vectorizer = "tfidf",
         k_anonymity: int = 5,
+        demographics: JointDistribution = "tree",
         locale: str = "en_US",
         seed: int = 0,
         dimensions: int = 50,
@@ -103,6 +117,7 @@ class PersonaModel:
         self.segments = segments
         self.vectorizer: Vectorizer = vectorizer
         self.k_anonymity = k_anonymity
+        self.demographics: JointDistribution = demographics
         self.locale = locale
         self.seed = seed
         self.dimensions = dimensions
@@ -110,6 +125,7 @@ class PersonaModel:
         self.encoder = encoder
         self.attributes: tuple[str, ...] = ()
         self.profiles: list[SegmentProfile] = []
+        self.tree: DependencyTree | None = None
         self.assignments: pa.Table | None = None
 
     def fit(
@@ -155,14 +171,20 @@ class PersonaModel:
         raw = [
             tuple(records.get(user, {}).get(name, "") for name in self.attributes) for user in users
         ]
-        published = suppress(names, raw, self.k_anonymity)
+        if self.demographics == "tree":
+            published = blank_rare_values(raw, self.k_anonymity)
+            self.tree = DependencyTree.fit(names, published, self.k_anonymity)
+        else:
+            published = suppress(names, raw, self.k_anonymity)
+            self.tree = None
         columns: dict[str, list[str]] = {"user_id": users, "segment": names}
         for place, name in enumerate(self.attributes):
             columns[f"demographics.{name}"] = [row[place] for row in published]
         self.assignments = pa.table(columns)
         habits = measure_habits(histories, pages)
+        shared: list[tuple[str, ...]] = [()] * len(users) if self.tree else published
         self.profiles = profile_segments(
-            histories, habits, self.assignments, published, self.k_anonymity
+            histories, habits, self.assignments, shared, self.k_anonymity
         )
         return self
 
@@ -194,15 +216,12 @@ class PersonaModel:
     def _draw(
         self, profile: SegmentProfile, cell: Cell, persona_id: str, random: np.random.Generator
     ) -> Persona:
+        drawn = self.tree.draw(profile.name, random) if self.tree else dict(enumerate(cell.values))
         interests = profile.draw_interests(random)
         return Persona(
             persona_id=persona_id,
             locale=self.locale,
-            demographics={
-                name: value
-                for name, value in zip(self.attributes, cell.values, strict=True)
-                if value
-            },
+            demographics={self.attributes[at]: value for at, value in drawn.items() if value},
             interests=interests,
             history=profile.draw_history(interests, self.history_length, random),
             segment=profile.name,
@@ -224,6 +243,7 @@ class PersonaModel:
             history_length=self.history_length,
             attributes=self.attributes,
             segments=self.profiles,
+            tree=self.tree,
         )
         text = json.dumps(saved.model_dump(mode="json"), ensure_ascii=False, indent=1)
         with whole_file(path) as partial:
@@ -254,12 +274,13 @@ class PersonaModel:
             segments=len(saved.segments),
             vectorizer=saved.vectorizer,
             k_anonymity=saved.k_anonymity,
+            demographics="shared" if saved.tree is None else "tree",
             locale=saved.locale,
             seed=saved.seed,
             history_length=saved.history_length,
         )
         model.attributes = saved.attributes
-        model.profiles = saved.segments
+        model.profiles, model.tree = saved.segments, saved.tree
         return model
 
     def _check_size(self, users: int) -> None:

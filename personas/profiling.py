@@ -37,7 +37,8 @@ def profile_segments(
     assignments:
         ``user_id`` and ``segment`` first, one row a user.
     published:
-        Attributes of every row of ``assignments`` after suppression.
+        Attributes of every row of ``assignments`` after suppression; empty where a tree draws
+        them.
     k:
         An item or category is kept where this many users took it.
     """

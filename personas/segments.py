@@ -11,7 +11,8 @@ Every kept number is a statistic of at least ``k`` users; no single user's recor
   probability in proportion to how often it was bought there and to how much more (or less) than
   the segment the drawn person cares for its category.
 
-Given the segment, demographics, habits and interests are drawn independently.
+Given the segment, demographics (of these combinations, or of a tree of pairs:
+:mod:`footfall.personas.dependency_tree`), habits and interests are drawn independently.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ class _Stored(BaseModel):
 class Cell(_Stored):
     """A published combination of attributes, and how many users share it."""
 
-    values: tuple[str, ...] = Field(description="One per attribute; empty is suppressed.")
+    values: tuple[str, ...] = Field(
+        description="One per attribute, empty is suppressed; none where a tree draws them."
+    )
     users: int = Field(ge=1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from footfall.personas.fit import JointDistribution
 from footfall.personas.vectorize import Vectorizer
 
 __all__ = ["PersonaSettings"]
@@ -20,6 +21,11 @@ class PersonaSettings(BaseModel):
     )
     k_anonymity: int = Field(
         5, ge=1, description="Real users who must share whatever is published of one."
+    )
+    demographics: JointDistribution = Field(
+        "tree",
+        description="`tree`: people drawn whole, from counts of pairs of attributes. `shared`: "
+        "only combinations of attributes that so many real users share.",
     )
     locale: str | None = Field(
         None,

@@ -208,6 +208,7 @@ def make_personas(
             segments=settings.segments,
             vectorizer=settings.vectorizer,
             k_anonymity=settings.k_anonymity,
+            demographics=settings.demographics,
             locale=locale,
             seed=settings.seed,
         )

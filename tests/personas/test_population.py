@@ -80,7 +80,7 @@ def test_published_combinations_are_shared_by_k_users(
 ) -> None:
     seed %= 1000
     people = demographics(users, seed)
-    model = PersonaModel(segments=segments, k_anonymity=k, seed=seed)
+    model = PersonaModel(segments=segments, k_anonymity=k, demographics="shared", seed=seed)
     model.fit(histories(users, seed), people)
     assert model.assignments is not None
     assert smallest_group(model.assignments.drop_columns("user_id")) >= k
