@@ -21,6 +21,7 @@ from footfall.finetune.controls import oversample_real, random_pairs
 from footfall.finetune.example_table import Examples
 from footfall.finetune.examples import Label, read_rows
 from footfall.finetune.knowledge import check_knowledge
+from footfall.finetune.known_shoppers import describe_made_rows
 from footfall.finetune.negatives import Beside, Negatives
 from footfall.finetune.pair_slates import SlateMaker, pair_rows
 from footfall.finetune.pairs import (
@@ -32,7 +33,6 @@ from footfall.finetune.pairs import (
     pseudo_label_pairs,
     title_pairs,
 )
-from footfall.finetune.row_description import describe_rows
 
 if TYPE_CHECKING:
     from footfall.simulator.log import Log
@@ -205,7 +205,10 @@ class ArmRows:
         return _cut(self._describe(rows), count)
 
     def _describe(self, rows: pa.Table) -> Examples:
-        return describe_rows(self.source.log, rows, until=self.source.until)
+        source = self.source
+        return describe_made_rows(
+            source.log, rows, source.real, until=source.until, seed=source.seed
+        )
 
     def _answers_alone(self, run_id: str) -> bool:
         """Whether the run's pages hold one item each, taken or not: those are kept as they are."""

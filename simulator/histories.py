@@ -78,8 +78,10 @@ def read_histories(
     return purchases if purchases.num_rows else log.query(_RESPONSES, parameters)
 
 
-def read_demographics(log: Log) -> pa.Table | None:
+def read_demographics(log: Log, *, users: pa.Table | None = None) -> pa.Table | None:
     """Known attributes of real users: ``user_id`` and one text column an attribute.
+
+    With ``users`` (``user_id``) of those, real or not.
 
     Null where an attribute is unknown; ``None`` when nothing is known of anybody. Users of whom
     nothing is known are left out.
@@ -89,11 +91,13 @@ def read_demographics(log: Log) -> pa.Table | None:
     DataError
         If a user's demographics are no JSON object.
     """
-    rows = log.query(
-        "SELECT user_id, demographics FROM users"
-        " WHERE origin = $origin AND demographics IS NOT NULL ORDER BY user_id",
-        {"origin": ORIGIN_REAL},
-    )
+    known = "SELECT user_id, demographics FROM users WHERE demographics IS NOT NULL"
+    if users is None:
+        known += f" AND origin = '{ORIGIN_REAL}' ORDER BY user_id"
+        rows = log.query(known)
+    else:
+        known += " AND user_id IN (SELECT user_id FROM wanted) ORDER BY user_id"
+        rows = log.query(known, wanted=users)
     records = {
         user_id: _parse(user_id, text)
         for user_id, text in zip(
