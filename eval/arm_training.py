@@ -24,13 +24,13 @@ __all__ = ["ArmScores", "ArmTrainer", "ValidationObjective"]
 
 @dataclass(frozen=True)
 class ArmScores:
-    """Score tables of one trained model on the validation and the test part.
+    """Score tables of one trained model on the validation and, where asked, the test part.
 
     ``seconds`` is what training and scoring took; ``steps`` and ``kept`` are of the model's card.
     """
 
     validation: pa.Table
-    test: pa.Table
+    test: pa.Table | None
     seconds: float
     steps: int
     kept: str
@@ -42,7 +42,7 @@ class ArmTrainer:
     Parameters
     ----------
     real, validation, test:
-        Examples of the three parts.
+        Examples of the three parts; no test where none is scored.
     settings:
         Of the classifier; the seed is replaced.
     folder:
@@ -54,22 +54,35 @@ class ArmTrainer:
         self,
         real: Examples,
         validation: Examples,
-        test: Examples,
+        test: Examples | None,
         settings: ClickSettings,
         folder: Path,
     ) -> None:
         self.real, self.validation, self.test = real, validation, test
         self.settings = settings
         self.folder = folder
-        self._parts = _digest(validation, test)
+        self._parts = _digest(validation, *([] if test is None else [test]))
+
+    def test_scores(self, arm: str, added: Examples | None, alpha: float, seed: int) -> pa.Table:
+        """Test scores of one fully trained arm; arguments as of :meth:`train`."""
+        scores = self.train(arm, added, alpha, seed, test=True)
+        assert scores.test is not None
+        return scores.test
 
     def train(
-        self, arm: str, added: Examples | None, alpha: float, seed: int, *, budget: float = 1.0
+        self,
+        arm: str,
+        added: Examples | None,
+        alpha: float,
+        seed: int,
+        *,
+        budget: float = 1.0,
+        test: bool = False,
     ) -> ArmScores:
         """Scores of one arm: ``added`` rows weigh ``alpha`` times their own weight.
 
         With an alpha of 0 the arm is the real rows, whatever would be added. A ``budget`` below 1
-        takes that share of the training steps.
+        takes that share of the training steps. ``test`` asks for the scores of the test part too.
         """
         rows = self.real
         if added is not None and alpha > 0 and len(added):
@@ -81,13 +94,13 @@ class ArmTrainer:
         text = settings.model_dump_json() + self._parts + _digest(rows)
         key = hashlib.sha256(text.encode()).hexdigest()[:20]
         found = self._kept(key)
-        if found is not None:
+        if found is not None and (found.test is not None or not test):
             return found
         began = monotonic()
         model = ClickModel(settings).fit(rows, self.validation)
         scores = ArmScores(
             validation=self.validation.score_table(model.predict_proba(self.validation)),
-            test=self.test.score_table(model.predict_proba(self.test)),
+            test=self._test_scores(model) if test else None,
             seconds=monotonic() - began,
             steps=int(model.card["training"]["steps"]),
             kept=str(model.card["training"]["kept"]),
@@ -95,16 +108,20 @@ class ArmTrainer:
         self._keep(key, scores, {"arm": arm, "alpha": alpha, "seed": seed, "budget": budget})
         return scores
 
+    def _test_scores(self, model: ClickModel) -> pa.Table:
+        assert self.test is not None
+        return self.test.score_table(model.predict_proba(self.test))
+
     def _kept(self, key: str) -> ArmScores | None:
         card = self.folder / f"{key}.json"
         if not card.is_file():
             return None
         try:
             told = json.loads(card.read_text(encoding="utf-8"))
-            validation, test = (
-                pq.read_table(self.folder / f"{key}.{part}.parquet")
-                for part in ("validation", "test")
-            )
+            validation = pq.read_table(self.folder / f"{key}.validation.parquet")
+            test = None
+            if told.get("test", True):
+                test = pq.read_table(self.folder / f"{key}.test.parquet")
         except (OSError, ValueError) as error:
             raise DataError(
                 f"{card}: the scores kept there cannot be read: {error}",
@@ -115,10 +132,12 @@ class ArmTrainer:
     def _keep(self, key: str, scores: ArmScores, told: dict[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for part, table in (("validation", scores.validation), ("test", scores.test)):
-            with whole_file(self.folder / f"{key}.{part}.parquet") as partial:
-                pq.write_table(table, partial)
+            if table is not None:
+                with whole_file(self.folder / f"{key}.{part}.parquet") as partial:
+                    pq.write_table(table, partial)
         # The card comes last: with it the scores are complete.
         told |= {"seconds": scores.seconds, "steps": scores.steps, "kept": scores.kept}
+        told["test"] = scores.test is not None
         with whole_file(self.folder / f"{key}.json") as partial:
             partial.write_text(json.dumps(told), encoding="utf-8")
 

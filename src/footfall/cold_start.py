@@ -220,9 +220,7 @@ class _ColdStart:
         real, validation = (
             load_examples(self._file("rehearsal", part)) for part in ("train", "validation")
         )
-        trainer = ArmTrainer(
-            real, validation, validation, self.settings.training, self.folder / "scores"
-        )
+        trainer = ArmTrainer(real, validation, None, self.settings.training, self.folder / "scores")
         objective = ValidationObjective(cold=True, of=self.told.of)
         scores: dict[int, list[float]] = {}
         reference: dict[int, pa.Table] = {}

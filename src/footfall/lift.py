@@ -318,7 +318,7 @@ class _Lift:
                     progress.describe(f"Training {arm}, seed {seed}")
                     added = None if arm == "real" else load_examples(self._arms.file(arm))
                     alpha = 0.0 if arm == "real" else weights[arm]["alpha"]
-                    tables[arm].append(self._trainer.train(arm, added, alpha, seed).test)
+                    tables[arm].append(self._trainer.test_scores(arm, added, alpha, seed))
                     progress.advance()
         for arm, scores in tables.items():
             for seed, table in zip(proof.seeds, scores, strict=True):
