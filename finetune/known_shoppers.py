@@ -30,6 +30,12 @@ Array = np.ndarray[Any, Any]
 #: Before the id of somebody whose history is not told: no log has such a user.
 _STRANGER: Final = "\x1fstranger\x1f"
 
+_WITHOUT_PAST: Final = """
+SELECT user_id FROM users JOIN made USING (user_id)
+WHERE persona IS NOT NULL AND json_array_length(persona, '$.history') = 0
+  AND len(json_keys(persona, '$.interests')) = 0
+"""
+
 _SLATE: Final = pa.schema(
     [
         ("search_id", pa.string()),
@@ -45,9 +51,10 @@ def describe_made_rows(
 ) -> Examples:
     """Describe made rows with as much history of their shoppers as ``real`` rows have.
 
-    Each made slate draws a real one and tells as many of the latest items. Where that has none, the
-    shopper is described as somebody unknown with the same demographics is: like those real people
-    of whom something is known, or by demographics alone where there is nobody.
+    Each made slate draws a real one and tells as many of the latest items. Where that has none, or
+    nothing but demographics is known of the made shopper, they are described as somebody unknown
+    with the same demographics is: like those real people of whom something is known, or by
+    demographics alone where there is nobody.
 
     Parameters
     ----------
@@ -64,8 +71,8 @@ def describe_made_rows(
         If a row shows an item that the log lacks.
     """
     known = _drawn_lengths(rows["search_id"], real, seed)
-    unknown = pa.array(known == 0)
     users = rows["user_id"].combine_chunks()
+    unknown = pc.or_(pa.array(known == 0), pc.is_in(users, value_set=_without_past(log, users)))
     strangers = pc.if_else(unknown, pc.binary_join_element_wise(_STRANGER, users, ""), users)
     place = rows.schema.get_field_index("user_id")
     named = rows.set_column(place, "user_id", strangers)
@@ -90,6 +97,12 @@ def _drawn_lengths(slates: pa.ChunkedArray, real: Examples, seed: int) -> Array:
     rng = np.random.default_rng([seed, 17])
     drawn: Array = lengths[first][rng.integers(len(first), size=len(names))][slate.reshape(-1)]
     return drawn
+
+
+def _without_past(log: Log, users: pa.Array) -> pa.Array:
+    """Those of the users whose persona has neither interests nor a history."""
+    found = log.query(_WITHOUT_PAST, made=pa.table({"user_id": users.unique()}))
+    return found["user_id"].combine_chunks()
 
 
 def _population(real: Examples) -> pa.Table:

@@ -107,6 +107,24 @@ def test_made_rows_tell_the_latest_items_as_many_as_real_ones_do(log: Log) -> No
     assert {len(history) for history in whole.column("shopper_history")} == {3}
 
 
+def test_a_persona_without_past_is_somebody_unknown(log: Log) -> None:
+    bare = PERSONA.model_copy(update={"history": (), "interests": {}})
+    log.execute("DELETE FROM users WHERE user_id = 'run/p'")
+    user = {
+        "user_id": "run/p",
+        "locale": "en_US",
+        "demographics": '{"age": "三十"}',
+        "persona": bare.model_dump_json(),
+        "origin": "run",
+    }
+    log.append("users", pa.Table.from_pylist([user], schema=ARROW_SCHEMAS["users"]))
+    real = real_rows(log, [["a", "b"]])
+    made = describe_made_rows(log, made_rows("run/p", 4), real, until=UNTIL, seed=0)
+    (told,) = set(made.column("shopper_profile"))
+    assert told.startswith("三十 ; ")
+    assert "牛奶" in told
+
+
 def test_slates_are_told_whole_and_as_often_as_real_ones(log: Log) -> None:
     real = real_rows(log, [[], ["a"], [], []])
     made = describe_made_rows(log, made_rows("run/p", 400), real, until=UNTIL, seed=0)

@@ -240,11 +240,17 @@ def test_people_without_history_are_found_and_come(met):
 
 
 @pytest.mark.train
-def test_rows_of_people_without_history_tell_demographics_alone(met):
-    _, result = met
+def test_people_without_history_are_described_as_real_ones_are(met):
+    out, result = met
     fused = load_examples(result.fused)
     added = fused.take(fused.synthetic)
-    assert set(added.column("shopper_text")) == {"65+"}
+    (told,) = set(added.column("shopper_text"))
+    assert told.startswith("65+ ; ")
+    assert all(len(history) == 0 for history in added.column("shopper_history"))
+    validation = load_examples(next(out.glob("**/*filled-validation.parquet")))
+    unknown = [len(history) == 0 for history in validation.column("shopper_history")]
+    # Interests of the people around them, whoever these are.
+    assert {text.count(" ; ") for text in validation.column("shopper_text")[unknown]} == {1}
     assert int(added.labels.sum()) == 4 * result.changes.num_rows
 
 
