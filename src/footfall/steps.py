@@ -364,8 +364,6 @@ def _simulated_examples(
     log: Log, real: Examples, run_ids: Sequence[str], split: Split, settings: FusionSettings
 ) -> Examples:
     """Rows of the runs: their pages as they were, or their responses beside other items."""
-    if settings.beside == "page":
-        return read_examples(log, label=split.label, until=split.train_until, origins=run_ids)
     source = ArmSource(
         log=log,
         real=real,
