@@ -33,6 +33,7 @@ from footfall.finetune.pairs import (
     pseudo_label_pairs,
     title_pairs,
 )
+from footfall.finetune.slate_copies import whole_slates
 
 if TYPE_CHECKING:
     from footfall.simulator.log import Log
@@ -178,7 +179,10 @@ class ArmRows:
         check_knowledge(source.log, pa.table({"origin": [run_id]}), source.until)
         if source.beside == "page" or self._answers_alone(run_id):
             rows = read_rows(source.log, label=source.label, origins=(run_id,), seed=source.seed)
-            return _cut(self._describe(_within(rows, sessions)), count)
+            made = self._describe(_within(rows, sessions))
+            if count is None or count >= len(made):
+                return made
+            return made.take(whole_slates(made, count, source.seed))
         responses = source.log.query(_RESPONSES_OF_RUN.format(label=source.label), {"run": run_id})
         responses = _within(responses, sessions)
         pairs = source.log.query(

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from footfall.finetune.example_table import EXAMPLE_SCHEMA, Examples
 
-__all__ = ["draw_slates", "rename_copies", "rows_of_slates"]
+__all__ = ["draw_slates", "rename_copies", "rows_of_slates", "whole_slates"]
 
 Array = np.ndarray[Any, Any]
 
@@ -53,6 +53,13 @@ def draw_slates(
     drawn = allowed[rng.integers(len(allowed), size=int(np.ceil(count / sizes[allowed].min())))]
     rows, copy = rows_of_slates(examples, drawn)
     return rows[:count], copy[:count]
+
+
+def whole_slates(examples: Examples, count: int, seed: int) -> Array:
+    """``count`` rows, or all if there are fewer: whole slates drawn, the last one cut to fit."""
+    slates = int(examples.slate_numbers().max(initial=-1)) + 1
+    drawn = np.random.default_rng([seed, 18]).permutation(slates)
+    return rows_of_slates(examples, drawn)[0][:count]
 
 
 def rename_copies(examples: Examples, copies: Array, origin: str) -> Examples:

@@ -124,6 +124,7 @@ class _Lift:
                 recipe.proof.added_share,
                 recipe.proof.beside,
                 recipe.proof.specific_queries,
+                [recipe.proof.seeds, recipe.proof.alpha_seeds],
                 *([recipe.augmentation] if self._augments() else []),
                 *([recipe.fusion] if self._fuses() else []),
             ],
@@ -286,7 +287,6 @@ class _Lift:
 
     def _weight(self, arm: str) -> HalvingChoice:
         proof = self.recipe.proof
-        added = load_examples(self._arms.file(arm))
         objective = ValidationObjective(cold=proof.choose_by == "cold")
         reference: dict[tuple[int, float], pa.Table] = {}
 
@@ -295,6 +295,7 @@ class _Lift:
             if key not in reference:
                 real = self._trainer.train("real", None, 0.0, seed, budget=budget)
                 reference[key] = real.validation
+            added = load_examples(self._arms.file(arm, seed))
             scores = self._trainer.train(arm, added, alpha, seed, budget=budget)
             return scores, reference[key]
 
@@ -316,7 +317,7 @@ class _Lift:
             for seed in proof.seeds:
                 for arm in arms:
                     progress.describe(f"Training {arm}, seed {seed}")
-                    added = None if arm == "real" else load_examples(self._arms.file(arm))
+                    added = None if arm == "real" else load_examples(self._arms.file(arm, seed))
                     alpha = 0.0 if arm == "real" else weights[arm]["alpha"]
                     tables[arm].append(self._trainer.test_scores(arm, added, alpha, seed))
                     progress.advance()

@@ -15,7 +15,9 @@ from footfall.augmentation import augment_examples
 from footfall.errors import DataError
 from footfall.finetune import Examples, load_examples, save_examples
 from footfall.finetune.arms import ALL_CONTROLS, ArmRows, ArmSource
+from footfall.finetune.augment import needs_engine
 from footfall.finetune.fuse import fuse_with_report
+from footfall.finetune.slate_copies import whole_slates
 from footfall.lift_recipe import CEILING, FUSED, LLM_ARMS, LiftRecipe
 from footfall.personas import read_personas
 from footfall.progress import console, print_lines, track
@@ -88,37 +90,49 @@ class LiftArms:
         return asdict(GenerationRun(self.training, settings, personas=people).run())
 
     def make(self) -> None:
-        """The added rows of every arm, of equal number and equal total weight."""
-        recipe, proof = self.recipe, self.recipe.proof
+        """The added rows of every arm and seed, of equal number and equal total weight."""
+        proof = self.recipe.proof
         real = load_examples(self.examples / "train.parquet")
         runs = json.loads(self.runs_file.read_text(encoding="utf-8"))
         count = round(len(real) * proof.added_share)
-        added: dict[str, Examples] = {}
-        with Log.open(self.training) as log, track("Arms", len(proof.arms)) as progress:
-            source = ArmSource(
-                log=log,
-                real=real,
-                label=recipe.parts.label,
-                aimed=self.aimed,
-                until=recipe.until,
-                beside=proof.beside,
-                specific_queries=proof.specific_queries,
-                seed=recipe.parts.seed,
-            )
+        seeds = list(dict.fromkeys((*proof.seeds, *proof.alpha_seeds)))
+        told: dict[str, dict[str, int]] = {}
+        with (
+            Log.open(self.training) as log,
+            track("Arms", len(proof.arms) * len(seeds)) as progress,
+        ):
             for arm in proof.arms:
-                added[arm] = self._arm_rows(ArmRows(source), arm, runs, count)
-                progress.advance()
-        told = {}
-        for arm, rows in added.items():
-            # Equal total weight; within an arm only fusion makes a difference between rows.
-            weights = rows.weights if arm.startswith(FUSED) else np.ones(len(rows))
-            weights = weights * count / max(weights.sum(), 1e-12)
-            save_examples(rows.with_column("weight", weights), self.file(arm))
-            told[arm] = {"rows": len(rows), "responses": int(rows.labels.sum())}
-            console.print(f"{arm}: {len(rows):,} rows, {told[arm]['responses']:,} responses")
+                for seed in seeds:
+                    maker = ArmRows(self._source(log, real, seed))
+                    rows = self._arm_rows(maker, arm, runs, count, seed)
+                    # Equal total weight; within an arm only fusion makes a difference between rows.
+                    weights = rows.weights if arm.startswith(FUSED) else np.ones(len(rows))
+                    weights = weights * count / max(weights.sum(), 1e-12)
+                    save_examples(rows.with_column("weight", weights), self.file(arm, seed))
+                    if seed == proof.seeds[0]:
+                        told[arm] = {"rows": len(rows), "responses": int(rows.labels.sum())}
+                    progress.advance()
+        for arm, numbers in told.items():
+            console.print(f"{arm}: {numbers['rows']:,} rows, {numbers['responses']:,} responses")
         write_json(self.examples / "arms.json", told)
 
-    def _arm_rows(self, maker: ArmRows, arm: str, runs: dict[str, Any], count: int) -> Examples:
+    def _source(self, log: Log, real: Examples, seed: int) -> ArmSource:
+        recipe, proof = self.recipe, self.recipe.proof
+        return ArmSource(
+            log=log,
+            real=real,
+            label=recipe.parts.label,
+            aimed=self.aimed,
+            until=recipe.until,
+            beside=proof.beside,
+            specific_queries=proof.specific_queries,
+            # Apart for neighbouring seeds of recipes and of trainings.
+            seed=recipe.parts.seed * 100_003 + seed,
+        )
+
+    def _arm_rows(
+        self, maker: ArmRows, arm: str, runs: dict[str, Any], count: int, seed: int
+    ) -> Examples:
         kind, _, name = arm.partition(":")
         if arm in ALL_CONTROLS:
             return maker.control(arm, count)
@@ -131,29 +145,35 @@ class LiftArms:
                 )
             return maker.ceiling(held, count)
         if arm.startswith(FUSED):
-            return self._fused(maker.run(runs[name]["run_id"]), maker.source.real, count)
+            return self._fused(maker.run(runs[name]["run_id"]), maker.source.real, count, seed)
         if kind == "augment":
-            return self._augmented(maker, name, count)
+            return self._augmented(maker, name, count, seed)
         return maker.run(runs[arm]["run_id"], count)
 
-    def _fused(self, rows: Examples, real: Examples, count: int) -> Examples:
+    def _fused(self, rows: Examples, real: Examples, count: int, seed: int) -> Examples:
         """All rows of a run as fusion leaves them, cut to the number of an arm."""
         share = len(rows) / (len(rows) + len(real))
         settings = self.recipe.fusion.model_copy(update={"alpha": 1.0, "max_share": share})
         fused = fuse_with_report(real, rows.with_column("weight", np.ones(len(rows))), settings)
-        print_lines("fused:", fused.report.lines())
-        return fused.examples.take(np.flatnonzero(fused.examples.synthetic)[:count])
+        if seed == self.recipe.proof.seeds[0]:
+            print_lines("fused:", fused.report.lines())
+        kept = fused.examples.take(np.flatnonzero(fused.examples.synthetic))
+        return kept.take(whole_slates(kept, count, seed))
 
-    def _augmented(self, maker: ArmRows, kind: str, count: int) -> Examples:
+    def _augmented(self, maker: ArmRows, kind: str, count: int, seed: int) -> Examples:
+        first = self.file(f"augment:{kind}", self.recipe.proof.seeds[0])
+        if needs_engine(kind, self.recipe.augmentation) and seed != self.recipe.proof.seeds[0]:
+            # The language model's words cost too much to be drawn for every seed.
+            return load_examples(first)
         return augment_examples(
             maker.source.real,
             kind,
             count=count,
-            seed=self.recipe.parts.seed,
+            seed=maker.source.seed,
             settings=self.recipe.augmentation,
             engine=self.recipe.engine,
         )
 
-    def file(self, arm: str) -> Path:
-        """Where an arm's added rows lie."""
-        return self.examples / f"arm-{arm.replace(':', '-')}.parquet"
+    def file(self, arm: str, seed: int) -> Path:
+        """Where an arm's added rows for a seed lie."""
+        return self.examples / f"arm-{arm.replace(':', '-')}-{seed}.parquet"

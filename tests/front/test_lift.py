@@ -117,7 +117,7 @@ def test_arms_add_as_many_rows_of_as_much_weight_and_none_of_the_test_part(prove
     real = load_examples(folder / "train.parquet")
     test = load_examples(folder / "test.parquet")
     for arm in ARMS:
-        added = load_examples(folder / f"arm-{arm.replace(':', '-')}.parquet")
+        added = load_examples(folder / f"arm-{arm.replace(':', '-')}-0.parquet")
         assert added.weights.sum() == pytest.approx(len(real))
         # There are only so many held-out responses.
         # Fusion merges what asks the same.
@@ -127,10 +127,32 @@ def test_arms_add_as_many_rows_of_as_much_weight_and_none_of_the_test_part(prove
         assert added.synthetic.all()
         assert not set(added.column("search_id")) & set(test.column("search_id"))
     rates = {
-        arm: load_examples(folder / f"arm-{arm}.parquet").labels.mean()
+        arm: load_examples(folder / f"arm-{arm}-0.parquet").labels.mean()
         for arm in ("title", "llm-untuned", "popularity")
     }
     assert max(rates.values()) - min(rates.values()) < 0.02
+
+
+@pytest.mark.train
+def test_every_seed_draws_its_arms_rows(proved):
+    _, result = proved
+    folder = result.folder / "examples"
+    for arm in ARMS:
+        drawn = [
+            load_examples(folder / f"arm-{arm.replace(':', '-')}-{seed}.parquet")
+            for seed in (0, 1, 100)
+        ]
+        assert len({len(rows) for rows in drawn}) == 1 or arm.startswith("fused:")
+        told = {
+            tuple(
+                zip(
+                    *(rows.column(name).tolist() for name in ("item_id", "query", "label")),
+                    strict=True,
+                )
+            )
+            for rows in drawn
+        }
+        assert len(told) == 3
 
 
 @pytest.mark.train
