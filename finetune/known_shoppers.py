@@ -132,7 +132,7 @@ def _shortened(examples: Examples, lengths: dict[str, int]) -> Examples:
         for name in ("search_id", "shopper_profile", "shopper_history")
     ]
     for slate, profile, history in zip(*columns, strict=True):
-        latest = history[len(history) - min(lengths[slate], len(history)) :]
+        latest = history[max(0, len(history) - lengths[slate]) :]
         histories.append(latest)
         texts.append(shopper_line(profile, latest))
     return examples.with_column(

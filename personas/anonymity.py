@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from footfall.errors import PersonaError
 
-__all__ = ["smallest_group", "suppress"]
+__all__ = ["blank_rare_values", "encode_values", "smallest_group", "suppress"]
 
 Codes = npt.NDArray[np.int64]
 
@@ -72,15 +72,27 @@ def suppress(
             f" k_anonymity = {k}.",
             hint="Set fewer segments or a smaller k_anonymity.",
         )
-    codes, words = _encode(attributes)
+    codes, words = encode_values(attributes)
     for group in range(len(labels)):
         members = np.flatnonzero(starts == group)
         codes[members] = _suppress_group(codes[members], k)
     return [tuple(words[column][code] for column, code in enumerate(row)) for row in codes.tolist()]
 
 
-def _encode(attributes: Sequence[Sequence[str]]) -> tuple[Codes, list[list[str]]]:
-    """Integer codes per column, 0 being missing, and the words they stand for."""
+def blank_rare_values(attributes: Sequence[Sequence[str]], k: int) -> list[tuple[str, ...]]:
+    """The rows without values that fewer than ``k`` of them have: those become ``""``."""
+    if not attributes:
+        return []
+    codes, words = encode_values(attributes)
+    kept = []
+    for column, known in enumerate(words):
+        users = np.bincount(codes[:, column], minlength=len(known))
+        kept.append(np.where(users >= k, np.array(known, dtype=object), "")[codes[:, column]])
+    return list(zip(*(column.tolist() for column in kept), strict=True)) or [()] * len(attributes)
+
+
+def encode_values(attributes: Sequence[Sequence[str]]) -> tuple[Codes, list[list[str]]]:
+    """Integer codes per column, 0 being missing, and the words they stand for, sorted."""
     width = len(attributes[0]) if attributes else 0
     codes = np.zeros((len(attributes), width), dtype=np.int64)
     words = []

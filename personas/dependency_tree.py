@@ -20,7 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Branch", "DependencyTree", "blank_rare_values"]
+from footfall.personas.anonymity import encode_values
+
+__all__ = ["Branch", "DependencyTree"]
 
 Codes = npt.NDArray[np.int64]
 
@@ -87,11 +89,11 @@ class DependencyTree(_Stored):
             One per person, each of ``k`` people at least.
         attributes:
             One tuple per person, without values of fewer than ``k`` people
-            (:func:`blank_rare_values`).
+            (:func:`~footfall.personas.anonymity.blank_rare_values`).
         k:
             Users that every kept count stands for, at least.
         """
-        codes, words = _encode(
+        codes, words = encode_values(
             [(segment, *row) for segment, row in zip(segments, attributes, strict=True)]
         )
         sizes = [len(known) for known in words]
@@ -130,18 +132,6 @@ class DependencyTree(_Stored):
         return {place: drawn[place] for place in sorted(drawn) if place != _ROOT and drawn[place]}
 
 
-def blank_rare_values(attributes: Sequence[Sequence[str]], k: int) -> list[tuple[str, ...]]:
-    """The rows without values that fewer than ``k`` of them have: those become ``""``."""
-    if not attributes:
-        return []
-    codes, words = _encode(attributes)
-    kept = []
-    for column, known in enumerate(words):
-        users = np.bincount(codes[:, column], minlength=len(known))
-        kept.append(np.where(users >= k, np.array(known, dtype=object), "")[codes[:, column]])
-    return list(zip(*(column.tolist() for column in kept), strict=True)) or [()] * len(attributes)
-
-
 def _bounds(shares: dict[str, float]) -> tuple[list[str], npt.NDArray[np.float64]]:
     bounds = np.cumsum(np.fromiter(shares.values(), np.float64, len(shares)))
     return list(shares), bounds / bounds[-1]
@@ -151,18 +141,6 @@ def _told(words: Sequence[str], users: Codes, k: int) -> dict[str, int]:
     """The counts of at least ``k`` users, most users first."""
     order = np.argsort(-users, kind="stable")
     return {words[place]: int(users[place]) for place in order.tolist() if users[place] >= k}
-
-
-def _encode(rows: Sequence[Sequence[str]]) -> tuple[Codes, list[list[str]]]:
-    """Integer codes, shape (rows, columns), and the words that they stand for."""
-    codes, words = [], []
-    for column in zip(*rows, strict=True):
-        known, code = np.unique(np.array(column, dtype=object), return_inverse=True)
-        codes.append(code.reshape(-1).astype(np.int64))
-        words.append([str(word) for word in known])
-    if not codes:
-        return np.zeros((len(rows), 0), dtype=np.int64), []
-    return np.stack(codes, axis=1), words
 
 
 def _pair_table(codes: Codes, sizes: list[int], row: int, column: int) -> Codes:
@@ -183,7 +161,8 @@ def _gains(codes: Codes, sizes: list[int]) -> npt.NDArray[np.float64]:
             expected = np.outer(table.sum(axis=1), table.sum(axis=0))
             seen = table > 0
             told = float((table[seen] * np.log(table[seen] / expected[seen])).sum())
-            gains[row, column] = told - (sizes[row] - 1) * (sizes[column] - 1) / people
+            free = (seen.any(axis=1).sum() - 1) * (seen.any(axis=0).sum() - 1)
+            gains[row, column] = told - free / people
     return gains
 
 

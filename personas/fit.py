@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from footfall.errors import PersonaError
 from footfall.files import whole_file
-from footfall.personas.anonymity import suppress
-from footfall.personas.dependency_tree import DependencyTree, blank_rare_values
+from footfall.personas.anonymity import blank_rare_values, suppress
+from footfall.personas.dependency_tree import DependencyTree
 from footfall.personas.describe import (
     demographic_records,
     describe_users,

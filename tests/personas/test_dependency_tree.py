@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from footfall.personas import PersonaModel
-from footfall.personas.dependency_tree import DependencyTree, blank_rare_values
+from footfall.personas.anonymity import blank_rare_values
+from footfall.personas.dependency_tree import DependencyTree
 
 _WORDS = st.sampled_from(["", "甲", "乙", "丙"])
 
