@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from footfall.errors import DataError
+from footfall.errors import DataError, SettingError
 from footfall.files import whole_file
 from footfall.finetune.click_model import ClickModel
 from footfall.finetune.click_settings import ClickSettings
@@ -83,7 +83,17 @@ class ArmTrainer:
 
         With an alpha of 0 the arm is the real rows, whatever would be added. A ``budget`` below 1
         takes that share of the training steps. ``test`` asks for the scores of the test part too.
+
+        Raises
+        ------
+        SettingError
+            If there is no test part to score.
         """
+        if test and self.test is None:
+            raise SettingError(
+                "Scores of a test part are asked for, and the trainer was given none.",
+                hint="Give it a test part, or ask for validation scores alone.",
+            )
         rows = self.real
         if added is not None and alpha > 0 and len(added):
             weighed = added.with_column("weight", added.weights * alpha)

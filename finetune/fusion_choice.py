@@ -105,7 +105,9 @@ def diverse_slates(synthetic: Examples, settings: FusionSettings) -> list[str]:
 
 
 def fitting_slates(examples: Examples, order: list[str], real_rows: int, share: float) -> list[str]:
-    """The first slates of ``order`` whose rows are at most ``share`` of all rows."""
+    """The first slates of ``order`` whose rows are at most ``share`` of all rows; all at 1."""
+    if share == 1:
+        return order
     slates = pa.table({"search_id": pa.array(order, pa.string()), "rank": np.arange(len(order))})
     fitting: list[str] = select_rows(
         _FITTING,

@@ -12,7 +12,7 @@ from footfall.finetune.negatives import Beside
 
 __all__ = ["FusionSettings", "Strategy"]
 
-Strategy = Literal["by_time", "by_feature", "by_behaviour", "by_diversity", "all"]
+Strategy = Literal["by_time", "by_feature", "by_behaviour", "by_diversity", "all", "none"]
 
 
 class FusionSettings(BaseModel):
@@ -21,7 +21,8 @@ class FusionSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     strategy: Strategy = Field(
-        "all", description="Rule that chooses or weighs synthetic rows; all applies the four."
+        "all",
+        description="Rule that chooses or weighs synthetic rows; all applies the four, none none.",
     )
     alpha: float = Field(
         0.5,
@@ -30,7 +31,10 @@ class FusionSettings(BaseModel):
         description="Weight of a synthetic row beside a real row of weight 1; 0 drops them all.",
     )
     max_share: float = Field(
-        0.5, ge=0.0, lt=1.0, description="Largest share of synthetic rows among all rows."
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="Largest share of synthetic rows among all rows; 1 sets no limit.",
     )
     beside: Beside = Field(
         "page",

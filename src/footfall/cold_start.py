@@ -12,8 +12,9 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -26,11 +27,13 @@ from footfall.files import whole_file
 from footfall.finetune import ClickModel, Examples, load_examples, save_examples
 from footfall.finetune.arms import ArmRows, ArmSource
 from footfall.finetune.flattening import LearningCurve, flattens_at
+from footfall.finetune.fuse import Fusion, fuse_with_report
+from footfall.finetune.fusion_report import save_provenance
 from footfall.finetune.part_examples import read_part_examples
 from footfall.finetune.part_settings import PartSettings
 from footfall.finetune.parts import copy_training_part, part_searches
 from footfall.personas import read_personas
-from footfall.progress import console, track
+from footfall.progress import console, print_lines, track
 from footfall.simulator import Log, open_engine
 from footfall.stages import Stages, write_json
 
@@ -41,7 +44,7 @@ _PROBED: Final = 4
 
 _SESSIONS = """
 SELECT session_id FROM sessions WHERE origin = $run
-  AND (split_part(session_id, '/', -1)::BIGINT % $each) {which} $amount
+  AND ((split_part(session_id, '/', -1)::BIGINT + $shift) % $each) {which} $amount
 """
 
 
@@ -160,12 +163,27 @@ class _ColdStart:
         finally:
             engine.close()
 
-    def _rows(self, name: str, run: str, each: int, which: str, amount: int) -> Examples:
-        """Training rows of the first (``<``) or the further (``>=``) visits of each."""
+    def _rows(
+        self,
+        name: str,
+        run: str,
+        each: int,
+        which: Literal["<", ">="],
+        amount: int,
+        *,
+        seed: int,
+        shift: int = 0,
+    ) -> Examples:
+        """Training rows of the first (``<``) or the further (``>=``) visits of each.
+
+        ``seed`` is of what stands beside a response; ``shift`` says how many visits later the
+        first one is, the count going round.
+        """
         real = load_examples(self._file(name, "train"))
         with Log.open(self.folder / f"{name}.duckdb") as log:
             sessions = log.query(
-                _SESSIONS.format(which=which), {"run": run, "each": each, "amount": amount}
+                _SESSIONS.format(which=which),
+                {"run": run, "each": each, "amount": amount, "shift": shift},
             )
             source = ArmSource(
                 log=log,
@@ -174,9 +192,16 @@ class _ColdStart:
                 aimed=self.gap.beside(self._aimed(name)),
                 until=self.told.until,
                 beside=self.told.beside,
-                seed=self.told.seed,
+                seed=seed,
             )
             return ArmRows(source).run(run, sessions=sessions)
+
+    def _fuse(self, real: Examples, made: Examples | None = None) -> Fusion:
+        """By time, real rows are weighed as well, whether or not there are made ones."""
+        if made is None:
+            made = real.take(np.zeros(len(real), bool))
+        settings = self.settings.fusion.model_copy(update={"alpha": self.told.alpha})
+        return fuse_with_report(real, made, settings)
 
     def _aimed(self, name: str) -> list[str]:
         if name != "rehearsal":
@@ -220,16 +245,17 @@ class _ColdStart:
         real, validation = (
             load_examples(self._file("rehearsal", part)) for part in ("train", "validation")
         )
-        trainer = ArmTrainer(real, validation, None, self.settings.training, self.folder / "scores")
+        weighed, scored = self._fuse(real).examples, self.folder / "scores"
+        trainer = ArmTrainer(weighed, validation, None, self.settings.training, scored)
         objective = ValidationObjective(cold=True, of=self.told.of)
         scores: dict[int, list[float]] = {}
         reference: dict[int, pa.Table] = {}
         with track("Rehearsal", (len(amounts) + 1) * len(self.told.seeds)) as progress:
             for amount in (0, *amounts):
-                rows = self._rows("rehearsal", run, amounts[-1], "<", amount) if amount else None
-                for seed in self.told.seeds:
+                for place, seed in enumerate(self.told.seeds):
                     progress.describe(f"Rehearsal: {amount} visits each, seed {seed}")
-                    made = trainer.train("rehearsal", rows, self.told.alpha, seed)
+                    rows = self._drawn(run, real, amount, place) if amount else None
+                    made = trainer.train("rehearsal", rows, 1.0, seed)
                     reference.setdefault(seed, made.validation)
                     found = objective.score(made.validation, reference[seed])
                     scores.setdefault(amount, []).append(found)
@@ -238,6 +264,26 @@ class _ColdStart:
         for amount, mean in zip(curve.amounts, curve.means, strict=True):
             console.print(f"{amount} visits each {one}: log loss of cold rows {mean:.4f}")
         write_json(self.curve_file, asdict(curve))
+
+    def _drawn(self, run: str, real: Examples, amount: int, place: int) -> Examples:
+        """Rows of ``amount`` visits each, for the seed at ``place`` of the training seeds.
+
+        Every seed draws other visits where there are more, and other items beside them, so that the
+        chance of the draw is in the differences between seeds.
+        """
+        most, seeds = self.told.amounts[-1], self.told.seeds
+        drawn = self._rows(
+            "rehearsal",
+            run,
+            most,
+            "<",
+            amount,
+            # Apart for neighbouring seeds of draws and of trainings.
+            seed=self.told.seed * 100_003 + seeds[place],
+            shift=place * most // len(seeds),
+        )
+        fused = self._fuse(real, drawn).examples
+        return fused.take(fused.synthetic)
 
     def _curve(self) -> LearningCurve:
         told = json.loads(self.curve_file.read_text(encoding="utf-8"))
@@ -250,21 +296,25 @@ class _ColdStart:
         enough = self._curve().enough
         self._part("filled", self.settings.parts(rehearsal=False))
         real = load_examples(self._file("filled", "train"))
-        fused, probes, run = real, None, None
+        fusion, probes, run = self._fuse(real), None, None
+        weighed = fusion.examples
         if enough:
             probed = -(-enough // _PROBED)
             run = self._visit("filled", self._found, enough + probed)
-            added = self._rows("filled", run, enough + probed, "<", enough)
-            probes = self._rows("filled", run, enough + probed, ">=", enough)
-            weights = added.weights * self.told.alpha
-            fused = Examples.concat([real, added.with_column("weight", weights)])
-        save_examples(fused, self.fused_file)
-        after = self._train(fused, self.model)
+            added, probes = (
+                self._rows("filled", run, enough + probed, which, enough, seed=self.told.seed)
+                for which in ("<", ">=")
+            )
+            fusion = self._fuse(real, added)
+            print_lines("Fusion", fusion.report.lines())
+        save_examples(fusion.examples, self.fused_file)
+        save_provenance(fusion.provenance, self.folder / "provenance.parquet")
+        after = self._train(fusion.examples, self.model)
         if probes is None or run is None:
             console.print("No number of visits gained anything in the rehearsal: real rows only.")
             changes = pa.table({self.gap.column: pa.array([], pa.string())})
         else:
-            before = self._train(real, self.folder / "model-real")
+            before = self._train(weighed, self.folder / "model-real")
             with Log.open(self.folder / "filled.duckdb") as log:
                 changes = self.gap.changes(log, run, self._found, probes, (before, after))
         with whole_file(self.changes_file) as partial:

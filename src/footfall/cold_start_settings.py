@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from footfall.finetune import ClickSettings
+from footfall.finetune import ClickSettings, FusionSettings
 from footfall.finetune.examples import Label
 from footfall.finetune.negatives import Beside
 from footfall.finetune.part_settings import PartSettings
@@ -102,12 +102,20 @@ class ColdStartSettings(BaseModel):
     aim: AimedSettings = Field(
         AimedSettings(), description="The visits; their number is found in the rehearsal."
     )
+    fusion: FusionSettings = Field(
+        FusionSettings(strategy="none", drop_duplicates=False, max_share=1.0),
+        description="How simulated rows join the real ones, in the rehearsal as in the result; by "
+        "default all of them do.",
+    )
     training: ClickSettings = ClickSettings()
 
     @model_validator(mode="after")
     def _check(self) -> ColdStartSettings:
         if self.coldstart.until is None:
             raise ValueError("coldstart.until is needed: the end of the training part")
+        for name in ("alpha", "beside"):
+            if name in self.fusion.model_fields_set:
+                raise ValueError(f"fusion.{name} has no say here: set coldstart.{name}")
         return self
 
     def parts(self, *, rehearsal: bool) -> PartSettings:

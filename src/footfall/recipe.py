@@ -265,7 +265,10 @@ class _Run:
         )
         examples = self.folder / "examples"
         self.stages.run(
-            "fuse", [recipe.split, recipe.fusion], examples / "synthetic.parquet", self._fuse
+            "fuse",
+            [recipe.split, recipe.fusion, recipe.evaluation.seeds],
+            examples / "synthetic.parquet",
+            self._fuse,
         )
         self.stages.run(
             "train", [recipe.training, recipe.evaluation], self.comparison_file, self._train
@@ -365,6 +368,7 @@ class _Run:
             run_ids=[self._run_id()],
             split=self.recipe.split,
             settings=self.recipe.fusion,
+            draws=self.recipe.evaluation.seeds[1:],
         )
 
     def _run_id(self) -> str:
@@ -449,7 +453,7 @@ class _Run:
         mark = folder / "fingerprint"
         if mark.exists() and mark.read_text(encoding="utf-8") == self.stages.fingerprint:
             return folder
-        train = share_of_slates(self._training_set(arm, alpha), share, seed)
+        train = share_of_slates(self._training_set(arm, alpha, seed), share, seed)
         console.print(f"Training arm [bold]{arm}[/bold], seed {seed}: {len(train):,} examples")
         examples = self.folder / "examples"
         validation = load_examples(examples / "validation.parquet")
@@ -463,9 +467,12 @@ class _Run:
         mark.write_text(self.stages.fingerprint, encoding="utf-8")
         return folder
 
-    def _training_set(self, arm: str, alpha: float) -> Examples:
-        """An arm's examples, the added rows weighted by ``alpha``."""
-        train = load_examples(self.folder / "examples" / f"{arm}.parquet")
+    def _training_set(self, arm: str, alpha: float, seed: int) -> Examples:
+        """An arm's examples as drawn for a seed, the added rows weighted by ``alpha``."""
+        folder = self.folder / "examples"
+        if seed != self.recipe.evaluation.seeds[0]:
+            folder /= f"draw-{seed}"
+        train = load_examples(folder / f"{arm}.parquet")
         return train.with_synthetic_scaled(alpha / self.recipe.fusion.alpha)
 
     def _weight(self) -> dict[str, Any]:

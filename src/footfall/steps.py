@@ -27,6 +27,7 @@ from footfall.finetune import (
     ClickModel,
     ClickSettings,
     Examples,
+    Fusion,
     FusionSettings,
     TuningCard,
     TuningSettings,
@@ -317,6 +318,7 @@ def fuse(
     run_ids: Sequence[str],
     split: Split,
     settings: FusionSettings | None = None,
+    draws: Sequence[int] = (),
 ) -> dict[str, Examples]:
     """Fuse real training examples with those of simulated runs.
 
@@ -324,6 +326,20 @@ def fuse(
     fused, and the controls of equal volume ``oversampled`` and ``random-pairs``) and for the
     ``validation`` and ``test`` part, which hold real rows only. Returns them by name. What was done
     to each simulated row is in ``provenance.parquet``, in sum in ``fusion.json``.
+
+    Parameters
+    ----------
+    log, folder:
+        The log, and where the files go.
+    run_ids:
+        The runs to fuse.
+    split:
+        The parts.
+    settings:
+        How rows are fused.
+    draws:
+        Seeds of further draws of the training sets from the same runs, one folder ``draw-SEED``
+        each: a difference between arms that were drawn once holds the chance of that draw.
 
     Raises
     ------
@@ -334,30 +350,51 @@ def fuse(
         raise SettingError("No run to fuse was named.", hint="Name one with --run.")
     parts = read_parts(log, split)
     settings = settings or FusionSettings()
+    target = Path(folder)
     with Log.open(log) as opened:
-        simulated = _simulated_examples(opened, parts.train, run_ids, split, settings)
-    fusion = fuse_with_report(parts.train, simulated, settings)
+        fusion = _fusion(opened, parts.train, run_ids, split, settings)
+        print_lines("Fusion", fusion.report.lines())
+        sets = _training_sets(fusion, split.seed)
+        # The set that says that all is there comes last.
+        _save_sets({"validation": parts.validation, "test": parts.test}, target)
+        save_provenance(fusion.provenance, target / "provenance.parquet")
+        with whole_file(target / "fusion.json") as partial:
+            partial.write_text(fusion.report.model_dump_json(indent=1), encoding="utf-8")
+        for draw in draws:
+            # Apart for neighbouring seeds of settings and of draws.
+            drawn = settings.model_copy(update={"seed": settings.seed * 100_003 + draw})
+            again = _fusion(opened, parts.train, run_ids, split, drawn)
+            _save_sets(_training_sets(again, split.seed * 100_003 + draw), target / f"draw-{draw}")
+        _save_sets(sets, target)
+    return sets | {"validation": parts.validation, "test": parts.test}
+
+
+def _fusion(
+    log: Log, real: Examples, run_ids: Sequence[str], split: Split, settings: FusionSettings
+) -> Fusion:
+    return fuse_with_report(
+        real, _simulated_examples(log, real, run_ids, split, settings), settings
+    )
+
+
+def _training_sets(fusion: Fusion, seed: int) -> dict[str, Examples]:
+    """The same real rows at the same weights, and as much added weight in every other set."""
     fused = fusion.examples
     added = int(fused.synthetic.sum())
-    print_lines("Fusion", fusion.report.lines())
-    # All training sets hold the same real rows at the same weights, and as much added weight.
     real = fused.take(~fused.synthetic)
-    added_weight = float(fused.weights[fused.synthetic].mean()) if added else 0.0
-    sets = {
+    weight = float(fused.weights[fused.synthetic].mean()) if added else 0.0
+    return {
         "real": real,
-        "oversampled": _joined(real, oversample_real(real, added, split.seed), added_weight),
-        "random-pairs": _joined(real, random_pairs(real, added, split.seed), added_weight),
-        "validation": parts.validation,
-        "test": parts.test,
+        "oversampled": _joined(real, oversample_real(real, added, seed), weight),
+        "random-pairs": _joined(real, random_pairs(real, added, seed), weight),
         "synthetic": fused,
     }
-    Path(folder).mkdir(parents=True, exist_ok=True)
+
+
+def _save_sets(sets: Mapping[str, Examples], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     for name, examples in sets.items():
-        save_examples(examples, Path(folder) / f"{name}.parquet")
-    save_provenance(fusion.provenance, Path(folder) / "provenance.parquet")
-    with whole_file(Path(folder) / "fusion.json") as partial:
-        partial.write_text(fusion.report.model_dump_json(indent=1), encoding="utf-8")
-    return sets
+        save_examples(examples, folder / f"{name}.parquet")
 
 
 def _simulated_examples(

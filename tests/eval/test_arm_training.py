@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from footfall.errors import SettingError
 from footfall.eval.arm_training import ArmTrainer
 from footfall.finetune.click_settings import ClickSettings
 from footfall.finetune.example_table import EXAMPLE_SCHEMA, Examples
@@ -50,6 +51,14 @@ def trainer(tmp_path: Path) -> ArmTrainer:
     settings = ClickSettings(tuning="none", max_steps=2, max_tokens=8)
     parts = examples("train", 8), examples("validation", 4), examples("test", 5)
     return ArmTrainer(*parts, settings, tmp_path)
+
+
+def test_scores_of_a_test_part_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    parts = examples("train", 8), examples("validation", 4), None
+    without = ArmTrainer(*parts, ClickSettings(), tmp_path)
+    with pytest.raises(SettingError, match="test part"):
+        without.test_scores("arm", None, 0.0, 3)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_test_part_is_scored_where_asked_and_then_kept(

@@ -40,6 +40,17 @@ def test_alpha_weighs_synthetic_rows_only():
     assert fused.column("origin").tolist() == ["real", "real", "run", "run"]
 
 
+def test_no_strategy_and_no_limit_keep_every_row():
+    real = build([row("r", "a", True), row("r", "b", False)])
+    synthetic = build([row(f"s{n}", "c", n % 2 == 0, "run") for n in range(9)])
+    plain = FusionSettings(strategy="none", drop_duplicates=False, max_share=1.0, alpha=0.25)
+    fused = fuse(real, synthetic, plain)
+    weighed = synthetic.with_column("weight", np.full(9, 0.25))
+    assert fused.table.equals(Examples.concat([real, weighed]).table)
+    # A limit bites on the same rows.
+    assert len(fuse(real, synthetic, plain.model_copy(update={"max_share": 0.5}))) == 4
+
+
 def test_alpha_zero_gives_the_real_rows():
     real = build([row("r", "a", True), row("r", "b", False)])
     synthetic = build([row("s", "c", True, "run")])
@@ -146,7 +157,7 @@ def test_mixed_up_parts_are_refused():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"alpha": -1}, {"max_share": 1.0}, {"strategy": "by_luck"}, {"half_life": 3}],
+    [{"alpha": -1}, {"max_share": 1.1}, {"strategy": "by_luck"}, {"half_life": 3}],
 )
 def test_wrong_settings(wrong):
     with pytest.raises(ValidationError):

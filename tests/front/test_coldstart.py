@@ -4,15 +4,17 @@ import json
 from datetime import datetime
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from footfall import steps
 from footfall.cli import app
-from footfall.cold_start import coldstart
+from footfall.cold_start import _ColdStart, coldstart
 from footfall.cold_start_settings import ColdStartSettings
 from footfall.errors import CatalogueError, DataError
+from footfall.eval.arm_training import ArmTrainer
 from footfall.finetune import ClickModel, load_examples
 from footfall.simulator import Log
 
@@ -46,8 +48,10 @@ def log(tmp_path_factory, small_source):
     return path
 
 
-def settings(**changes):
+def settings(*, fusion=None, **changes):
     told = SETTINGS | {"coldstart": SETTINGS["coldstart"] | changes}
+    if fusion is not None:
+        told["fusion"] = fusion
     return ColdStartSettings.model_validate(told)
 
 
@@ -141,6 +145,66 @@ def test_where_nothing_gains_the_real_rows_are_all(log, tmp_path, monkeypatch):
     assert not load_examples(result.fused).synthetic.any()
     assert result.changes.num_rows == 0
     assert ClickModel.load(result.model).card
+
+
+@pytest.mark.train
+def test_every_seed_of_the_rehearsal_draws_other_visits(log, tmp_path, monkeypatch):
+    drawn = {}
+    train = ArmTrainer.train
+
+    def seen(trainer, arm, added, alpha, seed, **options):
+        amount = 0 if added is None else round(added.labels.sum() / held)
+        drawn[amount, seed] = added
+        return train(trainer, arm, added, alpha, seed, **options)
+
+    def count(found, name):
+        nonlocal held
+        aimed = named(found, name)
+        held = len(aimed)
+        return aimed
+
+    held = 1
+    named = _ColdStart._aimed
+    monkeypatch.setattr(_ColdStart, "_aimed", count)
+    monkeypatch.setattr(ArmTrainer, "train", seen)
+    with_curve(monkeypatch, 0)
+    coldstart(log, tmp_path / "cold", settings(seeds=(0, 1)))
+    assert set(drawn) == {(amount, seed) for amount in (0, 2, 4) for seed in (0, 1)}
+    visits = {key: set(rows.column("session_id")) for key, rows in drawn.items() if key[0]}
+    assert not visits[2, 0] & visits[2, 1]
+    # All there are: the same visits, other items beside them.
+    assert visits[4, 0] == visits[4, 1]
+    beside = [set(zip(*pairs_in_vain(drawn[4, seed]), strict=True)) for seed in (0, 1)]
+    assert beside[0] != beside[1]
+
+
+def pairs_in_vain(rows):
+    vain = ~rows.labels
+    return rows.column("search_id")[vain].tolist(), rows.column("item_id")[vain].tolist()
+
+
+@pytest.mark.train
+def test_the_simulated_rows_are_fused_as_told(filled, log, tmp_path, monkeypatch):
+    with_curve(monkeypatch, 4)
+    fusion = {"strategy": "by_diversity", "keep_share": 0.5, "drop_duplicates": False}
+    result = coldstart(log, tmp_path / "cold", settings(alpha=0.5, fusion=fusion))
+    fused = load_examples(result.fused)
+    added = fused.take(fused.synthetic)
+    whole = load_examples(filled[1].fused)
+    slates = len(set(whole.column("search_id")[whole.synthetic].tolist()))
+    assert len(set(added.column("search_id").tolist())) == slates / 2
+    assert set(added.weights.tolist()) == {0.5}
+    provenance = pq.read_table(tmp_path / "cold" / "provenance.parquet")
+    kept = provenance.filter(pc.equal(provenance["outcome"], "kept"))
+    assert kept["example_id"].to_pylist() == added.column("example_id").tolist()
+    assert provenance.num_rows == int(whole.synthetic.sum())
+
+
+def test_what_the_table_of_cold_starts_sets_is_refused_elsewhere():
+    with pytest.raises(ValueError, match=r"coldstart\.alpha"):
+        settings(fusion={"alpha": 0.1})
+    with pytest.raises(ValueError, match=r"coldstart\.beside"):
+        settings(fusion={"beside": "random"})
 
 
 @pytest.mark.train

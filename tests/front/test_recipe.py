@@ -108,6 +108,35 @@ def test_all_arms_have_the_same_real_rows_and_the_same_added_weight(finished):
 
 
 @pytest.mark.train
+def test_every_training_seed_has_a_draw_of_its_own(finished, tmp_path, small_source, monkeypatch):
+    from footfall import steps
+    from footfall.finetune import load_examples
+
+    trained = {}
+    train = steps.train_anew_if_changed
+
+    def seen(rows, output, **options):
+        trained[output.name] = rows
+        return train(rows, output, **options)
+
+    monkeypatch.setattr(steps, "train_anew_if_changed", seen)
+    shutil.copytree(finished[1].folder, tmp_path / "run")
+    run_recipe(recipe_file(tmp_path, small_source, **{"seeds = [0]": "seeds = [0, 1]"}))
+    folder = tmp_path / "run" / "examples"
+    draws = {0: folder, 1: folder / "draw-1"}
+    for arm in ("oversampled", "random-pairs"):
+        sets = {seed: load_examples(at / f"{arm}.parquet") for seed, at in draws.items()}
+        for seed, rows in sets.items():
+            assert trained[f"{arm}-{seed}"].table.equals(rows.table)
+        added = [rows.take(rows.synthetic) for rows in sets.values()]
+        assert added[0].column("item_id").tolist() != added[1].column("item_id").tolist()
+        for rows, at in zip(added, draws.values(), strict=True):
+            assert len(rows) == load_examples(at / "synthetic.parquet").synthetic.sum()
+    real = [load_examples(at / "real.parquet").table for at in draws.values()]
+    assert real[0].equals(real[1])
+
+
+@pytest.mark.train
 def test_no_training_example_is_later_than_the_training_part(finished):
     from datetime import datetime
 
