@@ -24,6 +24,7 @@ from footfall.finetune.tuning_settings import TuningSettings
 from footfall.simulator.catalog import utc_moment
 from footfall.simulator.engines.bundled import model_hash, prepare_model
 from footfall.simulator.engines.tuned import ADAPTER_FOLDER, TUNING_CARD
+from footfall.simulator.log_part import log_part
 
 if TYPE_CHECKING:
     from footfall.finetune.tuning_tokens import TokenizedExample
@@ -96,6 +97,7 @@ def tune_model(
         else settings.model,
         base_hash=base_hash,
         until=None if until is None else utc_moment(until).isoformat(),
+        part=log_part(log),
         tasks=tuple(
             task for task in ("query", "choice") if any(row.task == task for row in examples.train)
         ),

@@ -43,6 +43,9 @@ class TuningCard(BaseModel):
     base_model: str = Field(description="Name or folder of the model tuned.")
     base_hash: str = Field(description="SHA-256 of its weights.")
     until: str | None = Field(description="End of the training part (ISO 8601, UTC); null is all.")
+    part: str | None = Field(
+        None, description="Digest of the training part that the log was; null where it was none."
+    )
     tasks: tuple[Literal["query", "choice"], ...] = Field(description="What was learned.")
     response: str = Field(description="Response that the choice task learned.")
     candidates: str = Field(

@@ -22,6 +22,8 @@ from footfall.simulator.aimed_settings import AimedSettings, AimedSummary
 from footfall.simulator.aimed_shop import AimedShop, PlannedMeeting
 from footfall.simulator.engines.protocol import Engine
 from footfall.simulator.log import Log
+from footfall.simulator.log_part import log_part
+from footfall.simulator.model_knowledge import check_model_knowledge
 from footfall.simulator.session_rows import session_key, session_number, visit_rows
 from footfall.simulator.simulation import user_rows
 from footfall.simulator.writer import LogWriter, committed_sessions
@@ -44,6 +46,10 @@ class AimedVisits:
         The language model.
     items:
         Item ids to aim at, or that people aimed at may come for.
+    settings:
+        How they come.
+    tuned_elsewhere:
+        As for :func:`~footfall.simulator.model_knowledge.check_model_knowledge`.
     """
 
     def __init__(
@@ -53,6 +59,8 @@ class AimedVisits:
         engine: Engine,
         items: Sequence[str],
         settings: AimedSettings | None = None,
+        *,
+        tuned_elsewhere: bool = False,
     ) -> None:
         if not personas:
             raise PersonaError("There are no personas.", hint="Make some with `footfall personas`.")
@@ -63,6 +71,7 @@ class AimedVisits:
         self.engine = engine
         self.items = sorted(set(items))
         self.settings = settings or AimedSettings()
+        self.tuned_elsewhere = tuned_elsewhere
         self.run_id = self._identify()
 
     def run(self) -> AimedSummary:
@@ -74,12 +83,20 @@ class AimedVisits:
             If an item is not in the log.
         EmptyLogError
             If real queries are to be taken over and there are none.
+        DataError
+            If the model was tuned on more than the visits may know.
         EngineUnavailableError
             If the engine dies; everything committed so far is kept.
         """
         began = monotonic()
         settings = self.settings
         with Log.open(self.log_path, read_only=False) as log:
+            check_model_knowledge(
+                self.engine.identity,
+                until=settings.until,
+                part=log_part(log),
+                tuned_elsewhere=self.tuned_elsewhere,
+            )
             shop = AimedShop.open(log, self.personas, self.engine, self.items, settings)
             self._start_run(log, shop)
             plan = shop.plan(self.items)

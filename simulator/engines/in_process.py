@@ -91,6 +91,8 @@ class VllmEngine:
             served.model_hash,
             tuned=served.tuned,
             unseen_people=served.unseen_people,
+            tuned_until=served.until,
+            tuned_part=served.part,
         )
         with _environment(settings):
             self._llm: Any = _load(served, settings)

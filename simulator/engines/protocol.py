@@ -103,9 +103,11 @@ Answer: TypeAlias = TextAnswer | ChoiceAnswer | LikelihoodAnswer
 class EngineIdentity:
     """What answered: stored with every run.
 
-    ``tuned`` says that the model was tuned on a real log by ``footfall tune``, and
-    ``unseen_people`` names people of that log, as hashes (:func:`.tuned.person_hash`), none of
-    whose rows it was tuned on.
+    ``tuned`` says that the model was tuned on a real log by ``footfall tune``: on its rows before
+    ``tuned_until`` (ISO 8601, UTC; all where there is none), where it was a training part on that
+    of the digest ``tuned_part``. ``unseen_people`` names people of that log, as hashes
+    (:func:`.tuned.person_hash`), none of whose rows it was tuned on. A server does not say what its
+    model was tuned on.
     """
 
     kind: str
@@ -113,6 +115,8 @@ class EngineIdentity:
     model_hash: str
     tuned: bool = False
     unseen_people: tuple[str, ...] = ()
+    tuned_until: str | None = None
+    tuned_part: str | None = None
 
 
 @runtime_checkable

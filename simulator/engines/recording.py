@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 _VERSION = 1
+#: What a recording says of a tuned model, where there is anything to say.
+_TUNED = ("tuned", "unseen_people", "tuned_until", "tuned_part")
 
 #: A request's key and the how-manieth time it was asked, from 0.
 Occurrence = tuple[str, int]
@@ -59,8 +61,7 @@ def header_line(identity: EngineIdentity) -> bytes:
             "kind": identity.kind,
             "model": identity.model,
             "model_hash": identity.model_hash,
-            **({"tuned": True} if identity.tuned else {}),
-            **({"unseen_people": identity.unseen_people} if identity.unseen_people else {}),
+            **{name: told for name in _TUNED if (told := getattr(identity, name))},
         }
     )
 
@@ -140,6 +141,8 @@ def _read_header(fields: Any, path: Path) -> EngineIdentity:
         str(fields["model_hash"]),
         tuned=bool(fields.get("tuned", False)),
         unseen_people=tuple(map(str, fields.get("unseen_people", ()))),
+        tuned_until=fields.get("tuned_until"),
+        tuned_part=fields.get("tuned_part"),
     )
 
 

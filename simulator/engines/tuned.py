@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -40,6 +40,8 @@ class TunedModel(BaseModel):
     unseen_people: tuple[str, ...] = Field(
         (), description="Hashes of people whose rows only validated."
     )
+    until: str | None = Field(None, description="End of what it was tuned on; null is all.")
+    part: str | None = Field(None, description="Digest of the training part it was tuned on.")
 
 
 class ServedFolder(BaseModel):
@@ -55,6 +57,8 @@ class ServedFolder(BaseModel):
     unseen_people: tuple[str, ...] = Field(
         (), description="Hashes of people of the log whose rows it was not tuned on."
     )
+    until: str | None = Field(None, description="End of what it was tuned on; null is all.")
+    part: str | None = Field(None, description="Digest of the training part it was tuned on.")
 
 
 def person_hash(user_id: str) -> str:
@@ -82,7 +86,7 @@ def served_folder(folder: str, tuning: Literal["card", "merged", "adapter"]) -> 
             weights=folder,
             model_hash=model_hash(folder),
             tuned=card is not None,
-            unseen_people=card.unseen_people if card else (),
+            **_knowledge(card),
         )
     adapter = Path(folder) / ADAPTER_FOLDER
     if not (adapter / "adapter_config.json").is_file():
@@ -105,8 +109,12 @@ def served_folder(folder: str, tuning: Literal["card", "merged", "adapter"]) -> 
         tuned=True,
         adapter=str(adapter),
         rank=card.rank,
-        unseen_people=card.unseen_people,
+        **_knowledge(card),
     )
+
+
+def _knowledge(card: TunedModel | None) -> dict[str, Any]:
+    return card.model_dump(include={"unseen_people", "until", "part"}) if card else {}
 
 
 def _read_card(folder: Path) -> TunedModel | None:

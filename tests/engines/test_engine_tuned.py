@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,12 +68,15 @@ def test_the_card_says_how_a_tuned_model_is_served(tuned: Path) -> None:
     merged = served_folder(str(tuned), "card")
     assert (merged.weights, merged.adapter, merged.tuned) == (str(tuned), None, True)
     assert merged.model_hash == model_hash(tuned)
-    _set(tuned, serving="adapter")
+    assert (merged.until, merged.part) == (None, None)
+    _set(tuned, serving="adapter", until="2024-03-01T00:00:00", part="p1")
     beside = served_folder(str(tuned), "card")
     assert (beside.weights, beside.rank, beside.tuned) == (str(base), 16, True)
     assert beside.adapter == str(tuned / "adapter")
+    assert (beside.until, beside.part) == ("2024-03-01T00:00:00", "p1")
     # The settings overrule the card.
-    assert served_folder(str(tuned), "merged") == merged
+    told = {"until": "2024-03-01T00:00:00", "part": "p1"}
+    assert served_folder(str(tuned), "merged") == merged.model_copy(update=told)
     _set(tuned, serving="merged")
     assert served_folder(str(tuned), "adapter") == beside
 
@@ -102,10 +106,18 @@ def test_a_missing_adapter_and_a_damaged_card_are_named(tuned: Path) -> None:
     assert caught.value.hint
 
 
+TUNED: dict[str, Any] = {
+    "tuned": True,
+    "unseen_people": ("ab", "cd"),
+    "tuned_until": "2024-03-01T00:00:00",
+    "tuned_part": "p1",
+}
+
+
 class _Tuned(ScriptedEngine):
     @property
     def identity(self) -> EngineIdentity:
-        return EngineIdentity("scripted", "m", "h", tuned=True, unseen_people=("ab", "cd"))
+        return EngineIdentity("scripted", "m", "h", **TUNED)
 
 
 def test_a_recording_keeps_that_the_model_was_tuned(tmp_path: Path) -> None:
@@ -113,12 +125,8 @@ def test_a_recording_keeps_that_the_model_was_tuned(tmp_path: Path) -> None:
     engine = RecordingEngine(_Tuned(0), path)
     ask(engine, [TextRequest("p", temperature=0.0)])
     engine.close()
-    assert read_recording(path)[0] == EngineIdentity(
-        "scripted", "m", "h", tuned=True, unseen_people=("ab", "cd")
-    )
-    assert ReplayEngine(path).identity == EngineIdentity(
-        "replay", "m", "h", tuned=True, unseen_people=("ab", "cd")
-    )
+    assert read_recording(path)[0] == EngineIdentity("scripted", "m", "h", **TUNED)
+    assert ReplayEngine(path).identity == EngineIdentity("replay", "m", "h", **TUNED)
     # A recording of an untuned model reads as before there was tuning.
     assert json.loads(header_line(EngineIdentity("vllm", "m", "h"))) == {
         "footfall_recording": 1,

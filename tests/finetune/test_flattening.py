@@ -19,6 +19,10 @@ def test_the_smallest_amount_within_a_standard_error_of_the_best():
     # With differences -.01 and .03 the mean .01 is within its standard error .02.
     curve = flattens_at({0: (0.9, 1.0), 4: (0.39, 0.53), 8: (0.40, 0.50)})
     assert curve.enough == 4
+    # Differences .005 and .035: mean .02 above the standard error .015; -.003 and .027: mean .012
+    # below it.
+    assert flattens_at({0: (0.9, 1.0), 4: (0.405, 0.535), 8: (0.40, 0.50)}).enough == 8
+    assert flattens_at({0: (0.9, 1.0), 4: (0.397, 0.527), 8: (0.40, 0.50)}).enough == 4
 
 
 def test_no_gain_is_zero():

@@ -131,6 +131,58 @@ def test_by_behaviour_drops_sessions_that_no_real_shopper_has():
     assert set(fused.column("search_id")[100:]) == {"s1"}
 
 
+def session(name, slates, responses, origin="real"):
+    """A session of so many slates of four items, its responses on the first of them in turn."""
+    return [
+        row(
+            f"{name}/{slate}",
+            f"{name}{slate}{item}",
+            item * slates + slate < responses,
+            origin,
+            query=f"{name} {slate}",
+            session_id=name,
+        )
+        for slate in range(slates)
+        for item in range(4)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("slates", "responses", "kept"),
+    [
+        (3, 6, True),
+        (2, 4, True),
+        (1, 2, False),  # fewer slates than any
+        (5, 8, False),  # more slates
+        (3, 3, False),  # fewer responses, and no fewer a slate
+        (4, 10, False),  # more responses, and no more a slate
+        (4, 4, False),  # fewer a slate, and no fewer at all
+        (2, 7, False),  # more a slate, and no more at all
+    ],
+)
+def test_each_bound_of_behaviour_drops_sessions(slates, responses, kept):
+    # Slates 2 to 4, responses 4 to 9, responses a slate 1.33 to 3.
+    usual = [(2, 4), (2, 6), (3, 4), (3, 9), (4, 6), (4, 9)]
+    real = build([r for n, shape in enumerate(usual * 2) for r in session(f"r{n}", *shape)])
+    chosen = FusionSettings(
+        strategy="by_behaviour", max_share=0.9, behaviour_low=0.0, behaviour_high=1.0
+    )
+    fused = fuse(real, build(session("s", slates, responses, "run")), chosen)
+    assert fused.synthetic.any() == kept
+
+
+def test_the_limit_keeps_the_newest_words():
+    real = build([row("r", "z", True), row("r", "y", False), row("r", "x", False)])
+    same = [row(f"s{n}", f"i{n}", True, "run", query="tomato soup") for n in range(8)]
+    new = [row("n1", "a", True, "run", query="garden hose")]
+    new += [row("n2", "b", True, "run", query="蓝牙耳机")]
+    chosen = FusionSettings(strategy="by_diversity", keep_share=1.0, max_share=0.5)
+    fused = fuse(real, build(same + new), chosen)
+    kept = set(fused.column("search_id")[3:])
+    assert len(kept) == 3
+    assert {"n1", "n2"} < kept
+
+
 def test_by_diversity_drops_what_repeats_first():
     real = build([row(f"r{n}", "z", n == 0, query=f"r{n}") for n in range(40)])
     same = [row(f"s{n}", f"i{n}", True, "run", query="tomato soup") for n in range(8)]

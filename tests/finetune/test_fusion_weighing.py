@@ -253,6 +253,17 @@ def test_both_is_the_geometric_mean_and_a_missing_score_leaves_agreement():
     unscored = confidence_weights(real, synthetic, basis="both")
     assert unscored.weights == pytest.approx(by_agreement)
     assert "no row has a score" in unscored.note
+    some = np.arange(40) % 2 == 0
+    score = np.where(some, np.linspace(-2.0, 2.0, 40), np.nan)
+    scored = synthetic.with_column("score", score)
+    p_values, liked = agreement(real, scored)[0], liking(scored)
+    mean = np.where(some, np.sqrt(p_values * np.where(some, liked, 1.0)), p_values)
+    expected = bounded_weights(
+        np.log(2.0 * mean), 3.0, synthetic.labels.astype(int), synthetic.weights
+    )
+    both = confidence_weights(real, scored, basis="both")
+    assert both.weights == pytest.approx(expected)
+    assert both.scored == 20
 
 
 def test_without_both_real_labels_nothing_is_weighed():

@@ -17,6 +17,7 @@ from footfall.errors import TrainingError
 from footfall.finetune.tuning import read_tuning_card, tune_model
 from footfall.finetune.tuning_settings import TuningSettings
 from footfall.simulator.engines.bundled import model_hash
+from footfall.simulator.engines.tuned import served_folder
 from footfall.simulator.log import Log
 
 torch = pytest.importorskip("torch")
@@ -73,6 +74,7 @@ def test_it_learns_and_the_merged_weights_are_base_and_adapter(
     assert card.kept.startswith("step")
     assert card.candidates == "reconstructed"
     assert card.base_hash == model_hash(base)
+    assert (card.until, card.part) == (UNTIL.isoformat(), None)
     assert read_tuning_card(tmp_path / "tuned") == card
     assert not (tmp_path / "tuned" / "checkpoints").exists()
 
@@ -152,6 +154,17 @@ def test_where_nothing_is_learned_the_base_is_kept(log: Log, tmp_path: Path) -> 
 
     adapter = load_file(tmp_path / "tuned" / "adapter" / "adapter_model.safetensors")
     assert all(np.all(value == 0) for name, value in adapter.items() if "lora_B" in name)
+
+
+def test_the_card_names_the_training_part_that_the_log_is(tmp_path: Path) -> None:
+    base = tiny_model(tmp_path / "base", "llama")
+    shop = clicks_log(tmp_path / "part.duckdb")
+    shop.log.start_run("cut", "part", {"part": "this-part"}, seed=0)
+    settings = _settings(base, epochs=1.0, evaluations=1)
+    card = tune_model(shop.log, tmp_path / "tuned", settings=settings)
+    shop.log.close()
+    assert (card.until, card.part) == (None, "this-part")
+    assert served_folder(str(tmp_path / "tuned"), "card").part == "this-part"
 
 
 def test_a_loss_that_is_no_number_is_an_error(log: Log, tmp_path: Path) -> None:

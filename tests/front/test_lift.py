@@ -7,8 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from footfall import steps
 from footfall.cli import app
 from footfall.errors import DataError, SettingError
+from footfall.eval.arm_training import ArmTrainer
 from footfall.finetune import load_examples
 from footfall.lift import run_lift
 from footfall.lift_recipe import LiftRecipe
@@ -85,10 +87,31 @@ def load(path):
 
 
 @pytest.fixture(scope="module")
-def proved(tmp_path_factory, small_source):
+def seen(tmp_path_factory, small_source):
+    """A proof, the rows that each arm and seed was trained with, and the log of the personas."""
     folder = tmp_path_factory.mktemp("lift")
     path = recipe_file(folder, small_source)
-    return path, run_lift(load(path))
+    trained, logs = {}, []
+    train, make_personas = ArmTrainer.train, steps.make_personas
+
+    def seen_training(trainer, arm, added, alpha, seed, **options):
+        trained[arm, seed] = added
+        return train(trainer, arm, added, alpha, seed, **options)
+
+    def seen_log(*arguments, log, **options):
+        logs.append(log)
+        return make_personas(*arguments, log=log, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ArmTrainer, "train", seen_training)
+        patch.setattr(steps, "make_personas", seen_log)
+        result = run_lift(load(path))
+    return path, result, trained, logs
+
+
+@pytest.fixture(scope="module")
+def proved(seen):
+    return seen[:2]
 
 
 @pytest.mark.train
@@ -111,11 +134,10 @@ def test_every_arm_is_trained_with_every_seed(proved):
 
 
 @pytest.mark.train
-def test_arms_add_as_many_rows_of_as_much_weight_and_none_of_the_test_part(proved):
+def test_arms_add_as_many_rows_of_as_much_weight(proved):
     _, result = proved
     folder = result.folder / "examples"
     real = load_examples(folder / "train.parquet")
-    test = load_examples(folder / "test.parquet")
     for arm in ARMS:
         added = load_examples(folder / f"arm-{arm.replace(':', '-')}-0.parquet")
         assert added.weights.sum() == pytest.approx(len(real))
@@ -125,12 +147,60 @@ def test_arms_add_as_many_rows_of_as_much_weight_and_none_of_the_test_part(prove
         assert len(added) >= (0.2 if few else 0.8) * len(real)
         assert (np.ptp(added.weights) > 0) == arm.startswith("fused:")
         assert added.synthetic.all()
-        assert not set(added.column("search_id")) & set(test.column("search_id"))
     rates = {
         arm: load_examples(folder / f"arm-{arm}-0.parquet").labels.mean()
         for arm in ("title", "llm-untuned", "popularity")
     }
     assert max(rates.values()) - min(rates.values()) < 0.02
+
+
+def contents(rows, *names):
+    return set(zip(*(rows.column(name).tolist() for name in names), strict=True))
+
+
+@pytest.mark.train
+def test_what_is_copied_comes_from_the_training_part_alone(proved):
+    _, result = proved
+    folder = result.folder / "examples"
+    copied = load_examples(folder / "arm-oversampled-0.parquet")
+    named = ("user_id", "item_id", "query", "shown_at", "label")
+    assert contents(copied, *named) <= contents(load_examples(folder / "train.parquet"), *named)
+    # The held-out items' own responses, of the training part as well.
+    ceiling = load_examples(folder / "arm-ceiling-0.parquet")
+    with Log.open(result.folder / "shop.duckdb") as log:
+        before, later = (
+            set(
+                zip(
+                    *log.query(
+                        "SELECT user_id, item_id FROM impressions JOIN searches USING (search_id) "
+                        "JOIN sessions USING (session_id) "
+                        f"WHERE clicked AND searched_at {sign} TIMESTAMP '2024-02-20'"
+                    )
+                    .to_pydict()
+                    .values(),
+                    strict=True,
+                )
+            )
+            for sign in ("<", ">=")
+        )
+    taken = contents(ceiling.take(ceiling.labels), "user_id", "item_id")
+    assert taken <= before
+    assert later - before
+
+
+@pytest.mark.train
+def test_every_seed_is_trained_with_its_own_rows(seen):
+    _, result, trained, _ = seen
+    for arm in ARMS:
+        name = arm.replace(":", "-")
+        for seed in (0, 1, 100):
+            drawn = load_examples(result.folder / "examples" / f"arm-{name}-{seed}.parquet")
+            assert trained[arm, seed].table.equals(drawn.table), (arm, seed)
+        scores = [
+            pq.read_table(result.folder / "scores" / f"test-{name}-{seed}.parquet")["probability"]
+            for seed in (0, 1)
+        ]
+        assert scores[0] != scores[1]
 
 
 @pytest.mark.train
@@ -156,8 +226,9 @@ def test_every_seed_draws_its_arms_rows(proved):
 
 
 @pytest.mark.train
-def test_what_learns_never_saw_the_later_parts(proved):
-    _, result = proved
+def test_what_learns_never_saw_the_later_parts(seen):
+    _, result, _, logs = seen
+    assert logs == [result.folder / "training.duckdb"]
     with Log.open(result.folder / "training.duckdb") as log:
         latest = log.query(
             "SELECT max(searched_at) AS m FROM searches WHERE origin = 'real'"

@@ -89,11 +89,9 @@ def test_a_response_that_the_logs_own_model_does_not_tell_is_told_early(
     tmp_path, small_source, monkeypatch, arms
 ):
     path = recipe_file(tmp_path, small_source, arms, **{'label = "clicked"': 'label = "purchased"'})
-    recipe = load(path)
-    aim = recipe.aim.model_copy(update={"response": "appeal"})
-    proof = _Lift(recipe.model_copy(update={"aim": aim}))
-    proof.folder.mkdir()
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("[aim]", '[aim]\nresponse = "appeal"'), encoding="utf-8")
     monkeypatch.setattr("footfall.simulator.aimed_response.fitted_response", lambda *_: "clicked")
-    Log.create(proof.training).close()
+    monkeypatch.setattr(_Lift, "_make_people", lambda *_: pytest.fail("told too late"))
     with pytest.raises(NoResponseError, match="tells `clicked`, and `purchased`"):
-        proof._require_response()
+        run_lift(load(path))

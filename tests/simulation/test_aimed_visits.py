@@ -251,7 +251,8 @@ def test_a_tuned_preference_is_weighed_on_people_that_it_was_not_tuned_on(
 
         @property
         def identity(self):
-            return replace(super().identity, tuned=True, unseen_people=self.unseen)
+            told = {"tuned_until": UNTIL.isoformat(), "unseen_people": self.unseen}
+            return replace(super().identity, tuned=True, **told)
 
     monkeypatch.setattr(aimed_shop, "fit_response_curve", told)
     for response in ("model", "appeal"):

@@ -18,7 +18,7 @@ from footfall.recipe import validated
 __all__ = ["coldstart"]
 
 #: Tables that the settings file may hold.
-_TABLES = ("coldstart", "personas", "engine", "aim", "training")
+_TABLES = ("coldstart", "personas", "engine", "aim", "fusion", "training")
 #: Items printed on the terminal; the file has all of them.
 _SHOWN = 12
 
@@ -51,7 +51,8 @@ def coldstart(
 ) -> None:
     """Fill the gap of items or people without history, as far as a rehearsal shows that it pays.
 
-    The settings file may hold the tables coldstart, personas, engine, aim and training.
+    The settings file may hold the tables coldstart, personas, engine, aim, fusion and
+    training.
     """
     tables: dict[str, dict[str, Any]] = read_tables(settings, _TABLES) if settings else {}
     for table, name, value in (
