@@ -82,7 +82,8 @@ class ArmTrainer:
         """Scores of one arm: ``added`` rows weigh ``alpha`` times their own weight.
 
         With an alpha of 0 the arm is the real rows, whatever would be added. A ``budget`` below 1
-        takes that share of the training steps. ``test`` asks for the scores of the test part too.
+        takes that share of the epochs (of ``max_steps``, where these end it, no share). ``test``
+        asks for the scores of the test part too.
 
         Raises
         ------

@@ -89,7 +89,7 @@ class FusionSettings(BaseModel):
         le=1.0,
         description="Share of synthetic slates kept, newest words first (by_diversity).",
     )
-    seed: int = Field(0, ge=0, description="Seed of the order in which slates are considered.")
+    seed: int = Field(0, ge=0, description="Seed of everything that is drawn.")
 
     @model_validator(mode="after")
     def _check_range(self) -> FusionSettings:

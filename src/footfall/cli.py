@@ -215,7 +215,7 @@ def fuse(
     ] = None,
     strategy: Annotated[
         str | None,
-        typer.Option(help="by_time, by_feature, by_behaviour, by_diversity or all."),
+        typer.Option(help="by_time, by_feature, by_behaviour, by_diversity, all or none."),
     ] = None,
     label: Annotated[str | None, typer.Option(help="purchased or clicked.")] = None,
     slates: Annotated[

@@ -9,6 +9,8 @@ be none.
 from __future__ import annotations
 
 import json
+import shutil
+from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +18,13 @@ from typing import Final, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from footfall import steps
 from footfall.cold_start_gap import open_gap
 from footfall.cold_start_settings import ColdStartSettings
-from footfall.errors import DataError
+from footfall.errors import DataError, EmptyLogError
 from footfall.eval.arm_training import ArmTrainer, ValidationObjective
 from footfall.files import whole_file
 from footfall.finetune import ClickModel, Examples, load_examples, save_examples
@@ -31,11 +34,14 @@ from footfall.finetune.fuse import Fusion, fuse_with_report
 from footfall.finetune.fusion_report import save_provenance
 from footfall.finetune.part_examples import read_part_examples
 from footfall.finetune.part_settings import PartSettings
-from footfall.finetune.parts import copy_training_part, part_searches
+from footfall.finetune.parts import copy_training_part, part_digest, part_searches
 from footfall.personas import read_personas
 from footfall.progress import console, print_lines, track
 from footfall.simulator import Log, open_engine
-from footfall.stages import Stages, write_json
+from footfall.simulator.engines.protocol import EngineIdentity
+from footfall.simulator.engines.tuned import TUNING_CARD
+from footfall.simulator.log_part import log_part
+from footfall.stages import Stages, canonical, clear_other_work, model_stamps, write_json
 
 __all__ = ["ColdStartResult", "coldstart"]
 
@@ -52,6 +58,9 @@ SELECT session_id FROM sessions WHERE origin = $run
 class ColdStartResult:
     """What was made, and where it lies.
 
+    ``measured`` says which rows of the rehearsal its log loss is of: those of what was held out and
+    aimed at, or, where these have too few responses, all.
+
     ``changes`` has one row an item or person aimed at: see
     :func:`footfall.eval.item_changes.item_changes` and
     :func:`footfall.eval.user_changes.user_changes`. Without a gain in the rehearsal ``enough`` is
@@ -64,6 +73,7 @@ class ColdStartResult:
     changes: pa.Table
     curve: LearningCurve
     enough: int
+    measured: Literal["held out", "all"]
 
 
 def coldstart(log: str | Path, folder: str | Path, settings: ColdStartSettings) -> ColdStartResult:
@@ -84,7 +94,7 @@ def coldstart(log: str | Path, folder: str | Path, settings: ColdStartSettings) 
     DataError
         If no item, or nobody, has few responses.
     InputError
-        If an item or the log is not usable.
+        If an item, a person or the log is not usable.
     """
     return _ColdStart(Path(log), Path(folder), settings).run()
 
@@ -100,21 +110,30 @@ class _ColdStart:
         self.changes_file = folder / f"{self.gap.of}.parquet"
         self.fused_file = folder / "fused.parquet"
         self.model = folder / "model"
+        self.tuned = folder / "tuned"
 
     def run(self) -> ColdStartResult:
         self.folder.mkdir(parents=True, exist_ok=True)
         settings, stages = self.settings, self.stages
-        facts = [self.log.resolve(), self.log.stat().st_size if self.log.is_file() else 0]
         rehearsal = settings.parts(rehearsal=True)
-        stages.run(
-            "part", [rehearsal, *facts], self._file("rehearsal", "validation"), self._part_rehearsal
-        )
+        with Log.open(self.log) as log:
+            self.gap.require_known(log)
+            read = part_digest(log, rehearsal)
+        parted = [rehearsal, self.log.resolve(), read]
+        stages.run("part", parted, self._file("filled", "validation"), self._part_log)
+        # That there is nothing to do is told before anything is learned.
+        for name in ("rehearsal", "filled"):
+            self._aimed(name)
         stages.run("personas", settings.personas, self.people, self._make_people)
-        told = settings.model_dump(mode="json", exclude={"personas"})
-        stages.run("rehearse", told, self.curve_file, self._rehearse)
+        if settings.tuning is not None:
+            stages.run("tune", settings.tuning, self.tuned / TUNING_CARD, self._tune)
+        told = settings.model_dump(mode="json", exclude={"personas", "tuning"})
+        stamps = model_stamps(settings.engine.model, settings.training.encoder)
+        stages.run("rehearse", [told, *stamps], self.curve_file, self._rehearse)
         stages.run("fill", "", self.changes_file, self._fill)
         curve = self._curve()
         return ColdStartResult(
+            measured=json.loads(self.curve_file.read_text(encoding="utf-8"))["measured"],
             folder=self.folder,
             model=self.model,
             fused=self.fused_file,
@@ -126,8 +145,10 @@ class _ColdStart:
     def _file(self, name: str, part: str) -> Path:
         return self.folder / f"{name}-{part}.parquet"
 
-    def _part_rehearsal(self) -> None:
+    def _part_log(self) -> None:
+        """Once with items or people held out, and once with everything."""
         self._part("rehearsal", self.settings.parts(rehearsal=True))
+        self._part("filled", self.settings.parts(rehearsal=False))
 
     def _part(self, name: str, settings: PartSettings) -> None:
         training = self.folder / f"{name}.duckdb"
@@ -149,19 +170,46 @@ class _ColdStart:
             settings=self.settings.personas,
         )
 
+    def _tune(self) -> None:
+        part = self.stages.done()["part"]["fingerprint"]
+        work = canonical([part, self.settings.tuning])
+        clear_other_work(self.folder / "tuned.begun", work, self.tuned)
+        steps.tune(
+            self.folder / "rehearsal.duckdb",
+            self.tuned,
+            until=self.told.until,
+            settings=self.settings.tuning,
+            resume=self.tuned.exists(),
+        )
+
     def _visit(self, name: str, aimed: list[str], each: int) -> str:
         """Aim ``each`` visits at all of them, in the training log of that name; the run's id."""
         told = self.told
         settings = self.settings.aim.model_copy(
             update={"until": told.until, "label": told.label, "seed": told.seed}
         )
-        engine = open_engine(self.settings.engine)
+        path = self.folder / f"{name}.duckdb"
+        chosen = self.settings.engine
+        if self.settings.tuning is not None:
+            chosen = chosen.model_copy(update={"model": str(self.tuned)})
+        engine = open_engine(chosen)
         try:
             people = read_personas(self.people)
-            path = self.folder / f"{name}.duckdb"
+            if name == "rehearsal":
+                self._warn_of_knowledge(engine.identity, path)
             return self.gap.visits(path, people, engine, aimed, settings, each).run().run_id
         finally:
             engine.close()
+
+    def _warn_of_knowledge(self, identity: EngineIdentity, rehearsal: Path) -> None:
+        with Log.open(rehearsal) as log:
+            part = log_part(log)
+        if identity.tuned and identity.tuned_part != part:
+            console.print(
+                f"[yellow]The model {identity.model} was not tuned on the rehearsal's part: it may "
+                f"know the {self.told.of} that are held out there, and then fewer visits seem "
+                "enough than new ones need. \\[tuning] tunes one that does not.[/yellow]"
+            )
 
     def _rows(
         self,
@@ -206,16 +254,21 @@ class _ColdStart:
     def _aimed(self, name: str) -> list[str]:
         if name != "rehearsal":
             return self._found
-        held = json.loads((self.folder / "rehearsal-held.json").read_text(encoding="utf-8"))
+        return self._rehearsed
+
+    @cached_property
+    def _rehearsed(self) -> list[str]:
+        """Held out, and met in the validation part: the ones that are met most."""
+        held = set(json.loads((self.folder / "rehearsal-held.json").read_text(encoding="utf-8")))
         validation = load_examples(self._file("rehearsal", "validation"))
-        met = set(validation.column(self.gap.column).tolist())
-        found = [one for one in held if one in met]
+        met = Counter(validation.column(self.gap.column).tolist())
+        found = sorted(held & met.keys(), key=lambda one: (-met[one], one))
         if not found:
             raise DataError(
                 f"No {self.gap.one} held out for the rehearsal is met in the validation part.",
                 hint="Raise rehearsed, or move the end of the training part.",
             )
-        return found
+        return sorted(found[: self.told.most_rehearsed])
 
     @cached_property
     def _found(self) -> list[str]:
@@ -238,13 +291,17 @@ class _ColdStart:
         amounts, one = self.told.amounts, self.gap.one
         aimed = self._aimed("rehearsal")
         console.print(
-            f"Rehearsal: {amounts[-1]} visits, held out: {len(aimed):,} {self.told.of}; "
-            f"{(len(amounts) + 1) * len(self.told.seeds)} trainings."
+            f"Rehearsal: {len(aimed):,} {self.told.of} held out, {amounts[-1] * len(aimed):,} "
+            f"visits; {(len(amounts) + 1) * len(self.told.seeds)} trainings."
         )
         run = self._visit("rehearsal", aimed, amounts[-1])
         real, validation = (
             load_examples(self._file("rehearsal", part)) for part in ("train", "validation")
         )
+        # Cold is here what was held out and aimed at: what else is new nobody was sent to.
+        column = validation.table[self.gap.column]
+        cold = pc.is_in(column, value_set=pa.array(aimed)).combine_chunks()
+        validation = validation.with_column(f"{self.gap.kind}_cold", cold)
         weighed, scored = self._fuse(real).examples, self.folder / "scores"
         trainer = ArmTrainer(weighed, validation, None, self.settings.training, scored)
         objective = ValidationObjective(cold=True, of=self.told.of)
@@ -257,13 +314,21 @@ class _ColdStart:
                     rows = self._drawn(run, real, amount, place) if amount else None
                     made = trainer.train("rehearsal", rows, 1.0, seed)
                     reference.setdefault(seed, made.validation)
+                    measured = objective.uses_cold(made.validation)
                     found = objective.score(made.validation, reference[seed])
                     scores.setdefault(amount, []).append(found)
                     progress.advance()
         curve = flattens_at(scores, margin=self.told.margin)
+        if not measured:
+            console.print(
+                f"[yellow]The {self.told.of} held out have fewer than {objective.fewest} responses "
+                "in the validation part: all rows are measured instead.[/yellow]"
+            )
         for amount, mean in zip(curve.amounts, curve.means, strict=True):
-            console.print(f"{amount} visits each {one}: log loss of cold rows {mean:.4f}")
-        write_json(self.curve_file, asdict(curve))
+            console.print(f"{amount} visits each {one}: log loss {mean:.4f}")
+        write_json(
+            self.curve_file, {**asdict(curve), "measured": "held out" if measured else "all"}
+        )
 
     def _drawn(self, run: str, real: Examples, amount: int, place: int) -> Examples:
         """Rows of ``amount`` visits each, for the seed at ``place`` of the training seeds.
@@ -294,17 +359,20 @@ class _ColdStart:
     def _fill(self) -> None:
         """Visits at the real gap, the fused set, the model, and what changed for each."""
         enough = self._curve().enough
-        self._part("filled", self.settings.parts(rehearsal=False))
         real = load_examples(self._file("filled", "train"))
         fusion, probes, run = self._fuse(real), None, None
         weighed = fusion.examples
         if enough:
             probed = -(-enough // _PROBED)
             run = self._visit("filled", self._found, enough + probed)
-            added, probes = (
-                self._rows("filled", run, enough + probed, which, enough, seed=self.told.seed)
-                for which in ("<", ">=")
-            )
+            added = self._rows("filled", run, enough + probed, "<", enough, seed=self.told.seed)
+            try:
+                probes = self._rows(
+                    "filled", run, enough + probed, ">=", enough, seed=self.told.seed
+                )
+            except EmptyLogError:
+                # Few are probed, and usable words may have been found for none of them.
+                probes = added.take(np.zeros(len(added), bool))
             fusion = self._fuse(real, added)
             print_lines("Fusion", fusion.report.lines())
         save_examples(fusion.examples, self.fused_file)
@@ -312,6 +380,7 @@ class _ColdStart:
         after = self._train(fusion.examples, self.model)
         if probes is None or run is None:
             console.print("No number of visits gained anything in the rehearsal: real rows only.")
+            shutil.rmtree(self.folder / "model-real", ignore_errors=True)
             changes = pa.table({self.gap.column: pa.array([], pa.string())})
         else:
             before = self._train(weighed, self.folder / "model-real")

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import pyarrow as pa
 
 from footfall.cold_start_settings import ColdStart
+from footfall.errors import CatalogueError
 from footfall.eval.item_changes import item_changes
 from footfall.eval.user_changes import user_changes
 from footfall.finetune import ClickModel, Examples
@@ -44,6 +45,11 @@ SELECT user_id AS found FROM here LEFT JOIN known USING (user_id)
 WHERE coalesce(known.n, 0) <= $most ORDER BY times DESC, user_id LIMIT $limit
 """
 
+_USERS = """
+SELECT user_id FROM users WHERE origin = 'real'
+UNION SELECT user_id FROM sessions WHERE origin = 'real'
+"""
+
 _SHOWN = """
 SELECT DISTINCT item_id FROM impressions JOIN items USING (item_id)
 WHERE impressions.origin = 'real' ORDER BY item_id
@@ -64,6 +70,19 @@ class Gap(Protocol):
     @property
     def of(self) -> Literal["items", "users"]:
         """What they are in the settings."""
+
+    @property
+    def kind(self) -> Literal["item", "user"]:
+        """What they are in the names of columns."""
+
+    def require_known(self, log: Log) -> None:
+        """Refuse named ones that the whole log lacks.
+
+        Raises
+        ------
+        InputError
+            Naming the first of them.
+        """
 
     def held(self, parted: Parted) -> list[str]:
         """Those that are held out of a training part."""
@@ -102,9 +121,14 @@ class ItemGap:
     one: Literal["item", "person"] = "item"
     column: Literal["item_id", "user_id"] = "item_id"
     of: Literal["items", "users"] = "items"
+    kind: Literal["item", "user"] = "item"
 
     def __init__(self, told: ColdStart) -> None:
         self._told = told
+
+    def require_known(self, log: Log) -> None:
+        """Items are of the catalogue."""
+        _require_known(log, "SELECT item_id FROM items", self._told.items, "item")
 
     def held(self, parted: Parted) -> list[str]:
         """Items held out."""
@@ -125,7 +149,7 @@ class ItemGap:
     ) -> AimedVisits:
         """Shoppers who come for the items."""
         told = settings.model_copy(update={"aim": "items", "visits_per_item": each})
-        return AimedVisits(training, people, engine, aimed, told)
+        return AimedVisits(training, people, engine, aimed, told, tuned_elsewhere=True)
 
     def beside(self, aimed: Sequence[str]) -> list[str] | None:
         """The items themselves: new ones are shown in vain as well."""
@@ -149,10 +173,15 @@ class UserGap:
     one: Literal["item", "person"] = "person"
     column: Literal["item_id", "user_id"] = "user_id"
     of: Literal["items", "users"] = "users"
+    kind: Literal["item", "user"] = "user"
 
     def __init__(self, told: ColdStart, log: Path) -> None:
         self._told = told
         self._log = log
+
+    def require_known(self, log: Log) -> None:
+        """People have a row of their own, or came at least once."""
+        _require_known(log, _USERS, self._told.users, "person")
 
     def held(self, parted: Parted) -> list[str]:
         """People held out."""
@@ -177,7 +206,7 @@ class UserGap:
         with Log.open(training) as log:
             items = log.query(_SHOWN)["item_id"].to_pylist()
         told = settings.model_copy(update={"aim": "people", "visits_per_person": each})
-        return AimedVisits(training, strangers, engine, items, told)
+        return AimedVisits(training, strangers, engine, items, told, tuned_elsewhere=True)
 
     def beside(self, aimed: Sequence[str]) -> list[str] | None:
         """Nothing is aimed at among items."""
@@ -199,6 +228,19 @@ class UserGap:
 def open_gap(told: ColdStart, log: Path) -> Gap:
     """The gap that the settings ask for."""
     return UserGap(told, log) if told.of == "users" else ItemGap(told)
+
+
+def _require_known(log: Log, known: str, named: Sequence[str], one: str) -> None:
+    missing: list[str] = log.query(
+        f"SELECT wanted.name FROM wanted LEFT JOIN ({known}) AS k(name) USING (name) "
+        "WHERE k.name IS NULL ORDER BY 1",
+        wanted=pa.table({"name": pa.array(sorted(set(named)), pa.string())}),
+    )["name"].to_pylist()
+    if missing:
+        raise CatalogueError(
+            f"The log has no {one} {missing[0]!r} ({len(missing)} of {len(set(named))} named).",
+            hint=f"Name the id of the {one} as the log has it.",
+        )
 
 
 def _few(log: Log, sql: str, later: Examples, columns: list[str], told: ColdStart) -> list[str]:

@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from footfall.finetune import ClickSettings, FusionSettings
+from footfall.finetune import ClickSettings, FusionSettings, TuningSettings
 from footfall.finetune.examples import Label
 from footfall.finetune.negatives import Beside
 from footfall.finetune.part_settings import PartSettings
-from footfall.recipe import Population
+from footfall.recipe import Population, TrainingSeeds, refuse_unheard
 from footfall.simulator import EngineSettings
 from footfall.simulator.aimed_settings import AimedSettings
 from footfall.simulator.catalog import utc_moment
@@ -54,19 +54,26 @@ class ColdStart(BaseModel):
         min_length=1,
         description="Visits an item or a person that are tried in the rehearsal.",
     )
+    most_rehearsed: int = Field(
+        100,
+        ge=1,
+        description="Most held-out items or people that the rehearsal aims at; those that the "
+        "validation part shows or meets most come first.",
+    )
     rehearsed: float = Field(
         0.15,
         gt=0,
         lt=1,
-        description="Share of the items or people with a response that are held out of training to "
-        "rehearse on: their later responses say how many visits are enough.",
+        description="Share of the items with a response, or of the people with a later one, that "
+        "are held out of training to rehearse on: their later responses say how many visits are "
+        "enough.",
     )
     margin: float = Field(
         1.0, ge=0, description="Standard errors by which more visits have to be better."
     )
     alpha: float = Field(1.0, gt=0, description="Weight of a simulated row beside a real one.")
     beside: Beside = Field("popularity", description="What stands beside a simulated response.")
-    seeds: tuple[int, ...] = Field((0, 1), min_length=1, description="Training seeds.")
+    seeds: TrainingSeeds = Field((0, 1), description="Training seeds.")
     train_slates: int | None = Field(None, ge=1, description="Most real searches trained on.")
     validation_slates: int | None = Field(None, ge=1, description="Most searches validated on.")
     seed: int = Field(0, ge=0, description="Seed of what is held out and drawn.")
@@ -98,9 +105,16 @@ class ColdStartSettings(BaseModel):
 
     coldstart: ColdStart = ColdStart()
     personas: Population = Population()
+    tuning: TuningSettings | None = Field(
+        None,
+        description="Tune the language model first, on a training part without what the rehearsal "
+        "holds out.",
+    )
     engine: EngineSettings = EngineSettings()
     aim: AimedSettings = Field(
-        AimedSettings(), description="The visits; their number is found in the rehearsal."
+        AimedSettings(),
+        description="How visits are made; whom or what they are aimed at, until when and how many "
+        "[coldstart] and the rehearsal say.",
     )
     fusion: FusionSettings = Field(
         FusionSettings(strategy="none", drop_duplicates=False, max_share=1.0),
@@ -113,9 +127,12 @@ class ColdStartSettings(BaseModel):
     def _check(self) -> ColdStartSettings:
         if self.coldstart.until is None:
             raise ValueError("coldstart.until is needed: the end of the training part")
-        for name in ("alpha", "beside"):
-            if name in self.fusion.model_fields_set:
-                raise ValueError(f"fusion.{name} has no say here: set coldstart.{name}")
+        told = {name: f"coldstart.{name}" for name in ("until", "label", "seed")}
+        told |= {"aim": "coldstart.of"}
+        told |= dict.fromkeys(("visits_per_item", "visits_per_person"), "coldstart.amounts")
+        refuse_unheard("aim", self.aim, told)
+        joined = {name: f"coldstart.{name}" for name in ("alpha", "beside", "seed")}
+        refuse_unheard("fusion", self.fusion, joined)
         return self
 
     def parts(self, *, rehearsal: bool) -> PartSettings:

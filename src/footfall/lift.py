@@ -39,7 +39,7 @@ from footfall.simulator import Log
 from footfall.simulator.aimed_response import require_fitted_response
 from footfall.simulator.engines.tuned import TUNING_CARD
 from footfall.simulator.generators import open_generator
-from footfall.stages import Stages, canonical, clear_other_work, write_json
+from footfall.stages import Stages, canonical, clear_other_work, model_stamps, write_json
 
 __all__ = ["LiftResult", "run_lift"]
 
@@ -132,7 +132,8 @@ class _Lift:
             self._arms.make,
         )
         choice = recipe.proof.model_dump(exclude={"resamples", "seeds"})
-        self.stages.run("weights", [recipe.training, choice], self.alphas_file, self._choose)
+        trained = [recipe.training, choice, *model_stamps(recipe.training.encoder)]
+        self.stages.run("weights", trained, self.alphas_file, self._choose)
         self.stages.run(
             "train",
             [recipe.proof.seeds, recipe.proof.resamples],
@@ -233,7 +234,8 @@ class _Lift:
             raise DataError(
                 "Every item shown later has a response in the training part: there is no gap.",
                 hint="Hold items out with [parts] cold_items or cold_categories, move "
-                'train_until, or use cold_are = "unanswered".',
+                'train_until, use cold_are = "unanswered", or aim at all items: [proof] aim = '
+                '"all".',
             )
         return loaded
 
@@ -261,7 +263,8 @@ class _Lift:
     def _simulated(self) -> list[Any]:
         recipe = self.recipe
         made = [arm for arm in recipe.proof.arms if arm in LLM_ARMS or arm.startswith("generator:")]
-        return [recipe.engine, recipe.aim, recipe.generators, made, recipe.proof.added_share]
+        told = [recipe.engine, recipe.aim, recipe.generators, made, recipe.proof.added_share]
+        return told + model_stamps(recipe.engine.model)
 
     @cached_property
     def _arms(self) -> LiftArms:

@@ -152,8 +152,7 @@ class LiftArms:
 
     def _fused(self, rows: Examples, real: Examples, count: int, seed: int) -> Examples:
         """All rows of a run as fusion leaves them, cut to the number of an arm."""
-        share = len(rows) / (len(rows) + len(real))
-        settings = self.recipe.fusion.model_copy(update={"alpha": 1.0, "max_share": share})
+        settings = self.recipe.fusion.model_copy(update={"alpha": 1.0, "max_share": 1.0})
         fused = fuse_with_report(real, rows.with_column("weight", np.ones(len(rows))), settings)
         if seed == self.recipe.proof.seeds[0]:
             print_lines("fused:", fused.report.lines())

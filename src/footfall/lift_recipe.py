@@ -13,7 +13,7 @@ from footfall.finetune.arms import ALL_CONTROLS, CONTROLS
 from footfall.finetune.augmentation_settings import AUGMENTATIONS, AugmentationSettings
 from footfall.finetune.negatives import Beside
 from footfall.finetune.part_settings import PartSettings
-from footfall.recipe import Population, Source
+from footfall.recipe import Population, Source, TrainingSeeds, refuse_unheard
 from footfall.simulator import EngineSettings
 from footfall.simulator.aimed_settings import AimedSettings
 from footfall.simulator.generators import generator_names
@@ -46,21 +46,23 @@ class Proof(BaseModel):
         "back-translation), ceiling (the held-out items' own real responses, as a measure of what "
         "is possible).",
     )
-    seeds: tuple[int, ...] = Field(
-        (0, 1, 2, 3, 4), min_length=1, description="Training seeds; every arm is trained with each."
+    seeds: TrainingSeeds = Field(
+        (0, 1, 2, 3, 4), description="Training seeds; every arm is trained with each."
     )
     added_share: float = Field(
         1.0, gt=0, description="Rows that an arm adds, as a share of the real training rows."
     )
     beside: Beside = Field(
-        "popularity", description="What stands beside a made response: finetune/pair_slates.py."
+        "popularity",
+        description="What stands beside a made response: items by popularity (where the log says "
+        "what was shown, by likeness to the query), similar, mixed, random, or the visit's page.",
     )
     alphas: tuple[float, ...] = Field(
         (0.25, 1.0),
         description="Weights of added rows that each arm tries on real validation data beside 0.",
     )
-    alpha_seeds: tuple[int, ...] = Field(
-        (100, 101), min_length=1, description="Training seeds of the choice of the weight."
+    alpha_seeds: TrainingSeeds = Field(
+        (100, 101), description="Training seeds of the choice of the weight."
     )
     alpha_budgets: tuple[float, ...] = Field(
         (0.5, 1.0), min_length=1, description="Shares of the training steps, one a rung."
@@ -96,8 +98,8 @@ class Proof(BaseModel):
         for arm in self.arms:
             if arm.startswith(FUSED) and arm.removeprefix(FUSED) not in self.arms:
                 raise ValueError(f"{arm!r} needs the arm {arm.removeprefix(FUSED)!r}")
-        if len(set(self.arms)) < len(self.arms) or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("an arm or a seed is named twice")
+        if len(set(self.arms)) < len(self.arms):
+            raise ValueError("an arm is named twice")
         return self
 
 
@@ -172,6 +174,10 @@ class LiftRecipe(BaseModel):
         unused = sorted(set(self.generators.options) - named)
         if unused:
             raise ValueError(f"generators.options: there is no arm 'generator:{unused[0]}'")
+        refuse_unheard("aim", self.aim, {"until": "parts.train_until", "label": "parts.label"})
+        joined = {"alpha": "alphas", "max_share": "added_share", "beside": "beside"}
+        joined = {name: f"proof.{place}" for name, place in joined.items()}
+        refuse_unheard("fusion", self.fusion, joined)
         if self.fusion.uses("by_time") or self.fusion.uses("by_behaviour"):
             raise ValueError(
                 "fusion: an arm has the real rows as they are, and its visits have one page: use "

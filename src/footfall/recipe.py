@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -43,14 +45,16 @@ from footfall.personas import PersonaSettings
 from footfall.progress import console
 from footfall.simulator import EngineSettings, RaySettings, SimulationSettings
 from footfall.simulator.engines.tuned import TUNING_CARD
-from footfall.stages import Stages, canonical, clear_other_work, write_json
+from footfall.stages import Stages, canonical, clear_other_work, model_stamps, write_json
 
 __all__ = [
     "Recipe",
     "RecipeResult",
+    "TrainingSeeds",
     "load_recipe",
     "load_settings",
     "parse_toml",
+    "refuse_unheard",
     "run_recipe",
     "validated",
 ]
@@ -58,6 +62,32 @@ __all__ = [
 Settings = TypeVar("Settings", bound=BaseModel)
 
 Control = Literal["oversampled", "random-pairs"]
+
+
+def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("a seed is named twice: the same training would count twice")
+    return seeds
+
+
+#: Seeds of trainings that are compared: one or more, each at least 0 and named once.
+TrainingSeeds = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_different)
+]
+
+
+def refuse_unheard(table: str, settings: BaseModel, elsewhere: Mapping[str, str]) -> None:
+    """Refuse what was set in a table and is said elsewhere: it would be ignored.
+
+    Raises
+    ------
+    ValueError
+        Naming the setting, and where to say it.
+    """
+    for name, place in elsewhere.items():
+        # A printed recipe names every setting: its defaults may come back.
+        if getattr(settings, name) != type(settings).model_fields[name].default:
+            raise ValueError(f"{table}.{name} has no say here: set {place}")
 
 
 class Source(BaseModel):
@@ -87,8 +117,8 @@ class EvaluationSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seeds: tuple[int, ...] = Field(
-        (0, 1, 2, 3, 4), min_length=1, description="Training seeds; every arm is trained with each."
+    seeds: TrainingSeeds = Field(
+        (0, 1, 2, 3, 4), description="Training seeds; every arm is trained with each."
     )
     controls: tuple[Control, ...] = Field(
         ("oversampled", "random-pairs"), description="Arms of equal volume without the simulator."
@@ -261,7 +291,10 @@ class _Run:
             tuned = self.folder / "tuned" / TUNING_CARD
             self.stages.run("tune", [recipe.tuning, until], tuned, self._tune)
         self.stages.run(
-            "simulate", [recipe.engine, recipe.simulation], self.facts_file, self._simulate
+            "simulate",
+            [recipe.engine, recipe.simulation, *model_stamps(recipe.engine.model)],
+            self.facts_file,
+            self._simulate,
         )
         examples = self.folder / "examples"
         self.stages.run(
@@ -271,7 +304,10 @@ class _Run:
             self._fuse,
         )
         self.stages.run(
-            "train", [recipe.training, recipe.evaluation], self.comparison_file, self._train
+            "train",
+            [recipe.training, recipe.evaluation, *model_stamps(recipe.training.encoder)],
+            self.comparison_file,
+            self._train,
         )
         self.stages.run("report", recipe.title, self.report_file, self._report)
         facts = json.loads(self.facts_file.read_text(encoding="utf-8"))

@@ -361,10 +361,11 @@ def fuse(
         with whole_file(target / "fusion.json") as partial:
             partial.write_text(fusion.report.model_dump_json(indent=1), encoding="utf-8")
         for draw in draws:
-            # Apart for neighbouring seeds of settings and of draws.
-            drawn = settings.model_copy(update={"seed": settings.seed * 100_003 + draw})
+            # Apart from the first draw, and for neighbouring seeds of settings and of draws.
+            seeds = [(seed + 1) * 100_003 + draw for seed in (settings.seed, split.seed)]
+            drawn = settings.model_copy(update={"seed": seeds[0]})
             again = _fusion(opened, parts.train, run_ids, split, drawn)
-            _save_sets(_training_sets(again, split.seed * 100_003 + draw), target / f"draw-{draw}")
+            _save_sets(_training_sets(again, seeds[1]), target / f"draw-{draw}")
         _save_sets(sets, target)
     return sets | {"validation": parts.validation, "test": parts.test}
 

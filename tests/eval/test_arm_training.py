@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 
 from footfall.errors import SettingError
 from footfall.eval.arm_training import ArmTrainer
+from footfall.finetune.click_model import ClickModel
 from footfall.finetune.click_settings import ClickSettings
 from footfall.finetune.example_table import EXAMPLE_SCHEMA, Examples
 
@@ -74,6 +76,28 @@ def test_the_test_part_is_scored_where_asked_and_then_kept(
     assert kept.test is not None
     assert kept.test.equals(test)
     assert kept.validation.equals(weighed.validation)
+
+
+def test_added_rows_weigh_alpha_times_their_own_and_budgets_are_shares(
+    trainer: ArmTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[tuple[Examples, ClickSettings]] = []
+    fit = ClickModel.fit
+
+    def seen(model: ClickModel, rows: Examples, *rest: Any, **options: Any) -> ClickModel:
+        fitted.append((rows, model.settings))
+        return fit(model, rows, *rest, **options)
+
+    monkeypatch.setattr(ClickModel, "fit", seen)
+    added = examples("made", 2)
+    added = added.with_column("weight", np.array([1.0, 2.0, 3.0, 4.0]))
+    trainer.train("arm", added, 0.5, 3, budget=0.25)
+    trainer.train("arm", added, 0.0, 4)
+    (rows, settings), (real, whole) = fitted
+    assert rows.weights.tolist() == [1.0] * 16 + [0.5, 1.0, 1.5, 2.0]
+    assert real.table.equals(trainer.real.table)
+    assert settings.epochs == whole.epochs / 4
+    assert (settings.seed, whole.seed) == (3, 4)
 
 
 def test_nothing_is_trained_twice(trainer: ArmTrainer, tmp_path: Path) -> None:

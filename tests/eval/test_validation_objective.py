@@ -47,6 +47,19 @@ def test_harm_to_warm_rows_is_never_worth_it():
     assert COLD.score(after, BEFORE) < 0.1
 
 
+def test_rows_count_by_their_weight_and_people_may_be_the_cold_ones():
+    after = table([*WARM, (0.8, True, True), (0.6, False, True)])
+    weighed = after.set_column(3, "weight", pa.array([1.0, 1.0, 3.0, 1.0]))
+    expected = (-3 * log(0.8) - log(0.4)) / 4
+    assert COLD.score(weighed, BEFORE) == pytest.approx(expected)
+    # Of the people only the first is cold.
+    people = pa.array([True, False, False, False])
+    told, before = (rows.append_column("user_cold", people) for rows in (after, BEFORE))
+    of_users = ValidationObjective(cold=True, fewest=1, harm=1.0, of="users")
+    assert of_users.score(told, before) == pytest.approx(log(2))
+    assert not ValidationObjective(cold=True, fewest=2, of="users").uses_cold(told)
+
+
 def test_too_few_cold_responses_are_no_ground_to_choose_on():
     after = table([*WARM, (0.9, True, True), (0.1, False, True)])
     few = ValidationObjective(cold=True, fewest=2)

@@ -107,8 +107,14 @@ def test_made_rows_tell_the_latest_items_as_many_as_real_ones_do(log: Log) -> No
     assert {len(history) for history in whole.column("shopper_history")} == {3}
 
 
-def test_a_persona_without_past_is_somebody_unknown(log: Log) -> None:
-    bare = PERSONA.model_copy(update={"history": (), "interests": {}})
+@pytest.mark.parametrize(
+    ("history", "interests", "unknown"),
+    [((), {}, True), (("first",), {}, False), ((), {"all > 茶": 1.0}, False)],
+)
+def test_a_persona_without_past_is_somebody_unknown(
+    log: Log, history: tuple[str, ...], interests: dict[str, float], unknown: bool
+) -> None:
+    bare = PERSONA.model_copy(update={"history": history, "interests": interests})
     log.execute("DELETE FROM users WHERE user_id = 'run/p'")
     user = {
         "user_id": "run/p",
@@ -121,8 +127,13 @@ def test_a_persona_without_past_is_somebody_unknown(log: Log) -> None:
     real = real_rows(log, [["a", "b"]])
     made = describe_made_rows(log, made_rows("run/p", 4), real, until=UNTIL, seed=0)
     (told,) = set(made.column("shopper_profile"))
-    assert told.startswith("三十 ; ")
-    assert "牛奶" in told
+    # What the people who have a history are interested in, or their own interests.
+    if unknown:
+        assert told.startswith("三十 ; ")
+        assert "牛奶" in told
+    else:
+        assert "牛奶" not in told
+        assert ("茶" in told) == bool(interests)
 
 
 def test_slates_are_told_whole_and_as_often_as_real_ones(log: Log) -> None:

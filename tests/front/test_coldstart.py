@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections import Counter
 from datetime import datetime
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -13,10 +16,14 @@ from footfall import steps
 from footfall.cli import app
 from footfall.cold_start import _ColdStart, coldstart
 from footfall.cold_start_settings import ColdStartSettings
-from footfall.errors import CatalogueError, DataError
-from footfall.eval.arm_training import ArmTrainer
+from footfall.errors import CatalogueError, DataError, EmptyLogError
+from footfall.eval.arm_training import ArmTrainer, ValidationObjective
 from footfall.finetune import ClickModel, load_examples
+from footfall.finetune.flattening import flattens_at
 from footfall.simulator import Log
+from footfall.simulator.engines.protocol import EngineIdentity
+from footfall.simulator.engines.scripted import ScriptedEngine
+from footfall.simulator.log_part import log_part
 
 UNTIL = datetime(2024, 3, 1)
 NEW = ("i3", "i9")
@@ -55,14 +62,13 @@ def settings(*, fusion=None, **changes):
     return ColdStartSettings.model_validate(told)
 
 
-def with_curve(monkeypatch, enough):
+def with_curve(monkeypatch, enough, *, margin=0.0):
     """Decide the rehearsal: what a real one finds on so small a log is chance."""
     from footfall import cold_start as module
 
-    found = module.flattens_at
-
     def decided(scores, **options):
-        curve = found(scores, **options)
+        assert options == {"margin": margin}
+        curve = flattens_at(scores, **options)
         return type(curve)(curve.amounts, curve.scores, enough)
 
     monkeypatch.setattr(module, "flattens_at", decided)
@@ -148,27 +154,8 @@ def test_where_nothing_gains_the_real_rows_are_all(log, tmp_path, monkeypatch):
 
 
 @pytest.mark.train
-def test_every_seed_of_the_rehearsal_draws_other_visits(log, tmp_path, monkeypatch):
-    drawn = {}
-    train = ArmTrainer.train
-
-    def seen(trainer, arm, added, alpha, seed, **options):
-        amount = 0 if added is None else round(added.labels.sum() / held)
-        drawn[amount, seed] = added
-        return train(trainer, arm, added, alpha, seed, **options)
-
-    def count(found, name):
-        nonlocal held
-        aimed = named(found, name)
-        held = len(aimed)
-        return aimed
-
-    held = 1
-    named = _ColdStart._aimed
-    monkeypatch.setattr(_ColdStart, "_aimed", count)
-    monkeypatch.setattr(ArmTrainer, "train", seen)
-    with_curve(monkeypatch, 0)
-    coldstart(log, tmp_path / "cold", settings(seeds=(0, 1)))
+def test_every_seed_of_the_rehearsal_draws_other_visits(rehearsed):
+    _, drawn, _ = rehearsed
     assert set(drawn) == {(amount, seed) for amount in (0, 2, 4) for seed in (0, 1)}
     visits = {key: set(rows.column("session_id")) for key, rows in drawn.items() if key[0]}
     assert not visits[2, 0] & visits[2, 1]
@@ -176,6 +163,65 @@ def test_every_seed_of_the_rehearsal_draws_other_visits(log, tmp_path, monkeypat
     assert visits[4, 0] == visits[4, 1]
     beside = [set(zip(*pairs_in_vain(drawn[4, seed]), strict=True)) for seed in (0, 1)]
     assert beside[0] != beside[1]
+
+
+@pytest.mark.train
+def test_the_rehearsal_measures_what_was_held_out_and_aimed_at(rehearsed):
+    result, drawn, made = rehearsed
+    held = json.loads((result.folder / "rehearsal-held.json").read_text())
+    validation = load_examples(result.folder / "rehearsal-validation.parquet")
+    items = validation.column("item_id").tolist()
+    met = Counter(item for item in items if item in held)
+    # Four are rehearsed, of more: those that are shown most.
+    most = sorted(met, key=lambda item: (-met[item], item))[:4]
+    assert len(met) > 4
+    for amount in (2, 4):
+        rows = drawn[amount, 0]
+        assert set(rows.column("item_id")[rows.labels].tolist()) == set(most)
+    rows = np.isin(items, most)
+    assert validation.labels[rows].sum() >= ValidationObjective().fewest
+    assert result.measured == "held out"
+    for place, amount in enumerate(result.curve.amounts):
+        for seed in (0, 1):
+            tables = [
+                made[n, seed].set_column(
+                    made[n, seed].schema.get_field_index("item_cold"), "item_cold", pa.array(rows)
+                )
+                for n in (amount, 0)
+            ]
+            expected = ValidationObjective(cold=True).score(*tables)
+            assert result.curve.scores[place][seed] == pytest.approx(expected)
+
+
+@pytest.mark.train
+def test_few_responses_of_the_held_out_are_told(log, tmp_path, monkeypatch, capsys):
+    with_curve(monkeypatch, 0)
+    monkeypatch.setattr(ValidationObjective, "uses_cold", lambda *_: False)
+    assert coldstart(log, tmp_path / "cold", settings(amounts=(2,))).measured == "all"
+    assert "all rows are measured instead" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.fixture(scope="module")
+def rehearsed(log, tmp_path_factory):
+    """A rehearsal with two seeds, the rows that each training added, and their scores."""
+    drawn, made = {}, {}
+    train = ArmTrainer.train
+
+    def seen(trainer, arm, added, alpha, seed, **options):
+        # Four items are aimed at.
+        amount = 0 if added is None else round(added.labels.sum() / 4)
+        assert alpha == 1.0
+        drawn[amount, seed] = added
+        scores = train(trainer, arm, added, alpha, seed, **options)
+        made[amount, seed] = scores.validation
+        return scores
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ArmTrainer, "train", seen)
+        with_curve(patch, 0)
+        folder = tmp_path_factory.mktemp("rehearsed")
+        result = coldstart(log, folder, settings(seeds=(0, 1), most_rehearsed=4))
+    return result, drawn, made
 
 
 def pairs_in_vain(rows):
@@ -187,7 +233,18 @@ def pairs_in_vain(rows):
 def test_the_simulated_rows_are_fused_as_told(filled, log, tmp_path, monkeypatch):
     with_curve(monkeypatch, 4)
     fusion = {"strategy": "by_diversity", "keep_share": 0.5, "drop_duplicates": False}
-    result = coldstart(log, tmp_path / "cold", settings(alpha=0.5, fusion=fusion))
+    added, train = [], ArmTrainer.train
+
+    def seen(trainer, arm, rows, alpha, seed, **options):
+        if rows is not None:
+            assert set((rows.weights * alpha).tolist()) == {0.5}
+            added.append(len(set(rows.column("search_id").tolist())))
+        return train(trainer, arm, rows, alpha, seed, **options)
+
+    monkeypatch.setattr(ArmTrainer, "train", seen)
+    result = coldstart(log, tmp_path / "cold", settings(alpha=0.5, most_rehearsed=2, fusion=fusion))
+    # Half of two and of four visits at two items.
+    assert added == [2, 4]
     fused = load_examples(result.fused)
     added = fused.take(fused.synthetic)
     whole = load_examples(filled[1].fused)
@@ -209,12 +266,13 @@ def test_what_the_table_of_cold_starts_sets_is_refused_elsewhere():
 
 @pytest.mark.train
 def test_the_command_takes_settings_and_says_what_came_out(log, tmp_path, monkeypatch):
-    with_curve(monkeypatch, 2)
+    with_curve(monkeypatch, 2, margin=1.0)
     path = tmp_path / "cold.toml"
     path.write_text(
         "[coldstart]\namounts = [2]\nrehearsed = 0.3\nseeds = [0]\n"
         "[personas]\ncount = 20\nsegments = 3\nk_anonymity = 3\n"
-        "[training]\nmax_steps = 2\nmax_tokens = 16\ntrained_layers = 1\n",
+        "[training]\nmax_steps = 2\nmax_tokens = 16\ntrained_layers = 1\n"
+        '[fusion]\nstrategy = "by_diversity"\nkeep_share = 0.5\ndrop_duplicates = false\n',
         encoding="utf-8",
     )
     shown = CliRunner().invoke(
@@ -230,6 +288,8 @@ def test_the_command_takes_settings_and_says_what_came_out(log, tmp_path, monkey
     assert shown.exit_code == 0, shown.output
     assert "2 visits each of the items are enough" in shown.output
     assert pq.read_table(tmp_path / "out" / "items.parquet")["item_id"].to_pylist() == ["i3"]
+    fused = load_examples(tmp_path / "out" / "fused.parquet")
+    assert fused.take(fused.synthetic).labels.sum() == 1
 
 
 def test_wrong_use_is_refused(log, tmp_path):
@@ -244,9 +304,13 @@ def test_wrong_use_is_refused(log, tmp_path):
 
 @pytest.mark.train
 def test_items_that_the_log_lacks_or_no_gap_are_refused(log, tmp_path, monkeypatch):
-    with_curve(monkeypatch, 2)
-    with pytest.raises(CatalogueError, match="nothing-like-it"):
-        coldstart(log, tmp_path / "one", settings(items=("nothing-like-it",)))
+    # Told before anything is simulated or trained.
+    monkeypatch.setattr(_ColdStart, "_rehearse", lambda *_: pytest.fail("told too late"))
+    with pytest.raises(CatalogueError, match="no item 'nothing-like-it'"):
+        coldstart(log, tmp_path / "one", settings(items=("i3", "nothing-like-it")))
+    with pytest.raises(CatalogueError, match="no person 'nobody'"):
+        coldstart(log, tmp_path / "one", settings(of="users", users=("u1", "nobody")))
+    assert not (tmp_path / "one").exists() or not list((tmp_path / "one").iterdir())
     with Log.open(log) as opened:
         everything = opened.query("SELECT DISTINCT item_id FROM items")["item_id"].to_pylist()
     assert len(everything) == 24
@@ -316,6 +380,86 @@ def test_people_without_history_are_described_as_real_ones_are(met):
     # Interests of the people around them, whoever these are.
     assert {text.count(" ; ") for text in validation.column("shopper_text")[unknown]} == {1}
     assert int(added.labels.sum()) == 4 * result.changes.num_rows
+
+
+@pytest.mark.train
+def test_an_interrupted_fill_keeps_its_visits(filled, log, tmp_path, monkeypatch):
+    with_curve(monkeypatch, 4)
+    folder = tmp_path / "cold"
+    train = _ColdStart._train
+    monkeypatch.setattr(_ColdStart, "_train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        coldstart(log, folder, settings())
+    monkeypatch.setattr(_ColdStart, "_train", train)
+    monkeypatch.setattr(
+        "footfall.simulator.aimed_visits.visit_rows", lambda *_, **__: pytest.fail("visited again")
+    )
+    result = coldstart(log, folder, settings())
+    assert load_examples(result.fused).table.equals(load_examples(filled[1].fused).table)
+
+
+@pytest.mark.train
+def test_no_probe_and_no_gain_later_are_no_errors(filled, log, tmp_path, monkeypatch):
+    folder = tmp_path / "cold"
+    shutil.copytree(filled[0], folder)
+    rows = _ColdStart._rows
+
+    def without_probes(found, name, run, each, which, amount, **options):
+        if which == ">=":
+            raise EmptyLogError("no response")
+        return rows(found, name, run, each, which, amount, **options)
+
+    monkeypatch.setattr(_ColdStart, "_rows", without_probes)
+    told = settings(margin=0.5)
+    with_curve(monkeypatch, 2, margin=0.5)
+    result = coldstart(log, folder, told)
+    assert set(result.changes["probes"].to_pylist()) == {None}
+    assert result.changes["visits"].to_pylist() == [3, 3]
+    assert (folder / "model-real").exists()
+    with_curve(monkeypatch, 0, margin=0.25)
+    assert coldstart(log, folder, settings(margin=0.25)).enough == 0
+    assert not (folder / "model-real").exists()
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("part", ["another", None])
+def test_a_model_that_may_know_what_is_held_out_is_warned_of(
+    log, tmp_path, monkeypatch, capsys, part
+):
+    with_curve(monkeypatch, 0)
+    folder = tmp_path / "cold"
+    coldstart(log, folder, settings(amounts=(2,)))
+    assert "may know" not in capsys.readouterr().err
+    if part is None:
+        with Log.open(folder / "rehearsal.duckdb") as rehearsal:
+            part = log_part(rehearsal)
+
+    def identity(engine):
+        return EngineIdentity(
+            "scripted", "m", "h", tuned=True, tuned_until="2024-03-01T00:00:00", tuned_part=part
+        )
+
+    monkeypatch.setattr(ScriptedEngine, "identity", property(identity))
+    with_curve(monkeypatch, 0, margin=0.5)
+    coldstart(log, folder, settings(amounts=(2,), margin=0.5))
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("may know the items that are held out" in said) == (part == "another")
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "value", "place"),
+    [
+        ("aim", "visits_per_item", 3, "coldstart.amounts"),
+        ("aim", "label", "clicked", "coldstart.label"),
+        ("aim", "seed", 4, "coldstart.seed"),
+        ("aim", "aim", "people", "coldstart.of"),
+        ("fusion", "seed", 4, "coldstart.seed"),
+    ],
+)
+def test_a_setting_that_would_be_ignored_is_refused(table, name, value, place):
+    told = SETTINGS | {table: {name: value}}
+    with pytest.raises(ValueError, match=rf"{table}\.{name} has no say here: set {place}"):
+        ColdStartSettings.model_validate(told)
 
 
 def test_items_and_people_are_not_named_at_once():

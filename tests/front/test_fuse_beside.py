@@ -27,6 +27,26 @@ def simulated(tmp_path_factory, small_source):
     return path, run.run_id
 
 
+def test_each_kind_of_neighbours_is_drawn_by_its_own_rule(simulated, tmp_path, monkeypatch):
+    from footfall.finetune import arms
+
+    path, run = simulated
+    kinds = []
+
+    class Seen(arms.SlateMaker):
+        def __init__(self, *arguments, kind, **options):
+            kinds.append(kind)
+            super().__init__(*arguments, kind=kind, **options)
+
+    monkeypatch.setattr(arms, "SlateMaker", Seen)
+    with Log.open(path) as log:
+        logged = arms.logged_candidates(log)
+    for beside in ("popularity", "similar", "mixed", "random"):
+        settings = FusionSettings(beside=beside, strategy="none")
+        steps.fuse(path, tmp_path / beside, run_ids=[run], split=SPLIT, settings=settings)
+    assert kinds == ["similar" if logged else "popularity", "similar", "mixed", "random"]
+
+
 @pytest.mark.parametrize("beside", ["page", "popularity", "similar", "mixed", "random"])
 def test_responses_stay_and_what_stands_beside_them_changes(simulated, tmp_path, beside):
     path, run = simulated

@@ -63,6 +63,17 @@ def test_few_seeds_and_short_arms_are_cautioned_of(tmp_path):
     said = " ".join(
         lift_cautions(SimpleNamespace(), alphas, recipe.model_copy(update={"proof": enough}))
     )
+    assert "responses only" not in said
+    with Log.open(recipe.folder / "shop.duckdb", read_only=False) as log:
+        log.execute(
+            "INSERT INTO sessions BY NAME "
+            "SELECT 's' AS session_id, 'u' AS user_id, 'real' AS origin"
+        )
+        log.execute(
+            "INSERT INTO searches BY NAME SELECT 's/1' AS search_id, 's' AS session_id, 1 AS step, "
+            "1 AS page, 'reconstructed' AS candidates, 'real' AS origin"
+        )
+    assert "responses only" in " ".join(lift_cautions(SimpleNamespace(), alphas, recipe))
     assert "fewer than" not in said
     assert "fewer rows" not in said
 

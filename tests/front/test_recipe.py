@@ -7,6 +7,7 @@ import pytest
 from footfall.errors import DataError, SettingError
 from footfall.recipe import load_recipe, run_recipe
 from footfall.simulator import Log
+from footfall.stages import Stages, model_stamps
 
 RECIPE = """
 title = "Small shop"
@@ -121,10 +122,11 @@ def test_every_training_seed_has_a_draw_of_its_own(finished, tmp_path, small_sou
 
     monkeypatch.setattr(steps, "train_anew_if_changed", seen)
     shutil.copytree(finished[1].folder, tmp_path / "run")
-    run_recipe(recipe_file(tmp_path, small_source, **{"seeds = [0]": "seeds = [0, 1]"}))
+    fusion = '[fusion]\nbeside = "popularity"\n\n[evaluation]\nseeds = [1, 0]'
+    run_recipe(recipe_file(tmp_path, small_source, **{"[evaluation]\nseeds = [0]": fusion}))
     folder = tmp_path / "run" / "examples"
-    draws = {0: folder, 1: folder / "draw-1"}
-    for arm in ("oversampled", "random-pairs"):
+    draws = {1: folder, 0: folder / "draw-0"}
+    for arm in ("synthetic", "oversampled", "random-pairs"):
         sets = {seed: load_examples(at / f"{arm}.parquet") for seed, at in draws.items()}
         for seed, rows in sets.items():
             assert trained[f"{arm}-{seed}"].table.equals(rows.table)
@@ -134,6 +136,37 @@ def test_every_training_seed_has_a_draw_of_its_own(finished, tmp_path, small_sou
             assert len(rows) == load_examples(at / "synthetic.parquet").synthetic.sum()
     real = [load_examples(at / "real.parquet").table for at in draws.values()]
     assert real[0].equals(real[1])
+
+
+@pytest.mark.parametrize("seeds", ["[0, 0]", "[-1, 2]", "[]"])
+def test_seeds_that_tell_nothing_are_refused(tmp_path, small_source, seeds):
+    with pytest.raises(SettingError, match=r"evaluation\.seeds"):
+        load_recipe(recipe_file(tmp_path, small_source, **{"seeds = [0]": f"seeds = {seeds}"}))
+
+
+@pytest.mark.train
+def test_a_model_that_changed_in_its_folder_is_simulated_with_again(
+    finished, tmp_path, small_source
+):
+    """Its name stays, its weights do not: nothing that was made with the old ones is kept."""
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "config.json").write_text("{}")
+    recipe = load_recipe(
+        recipe_file(
+            tmp_path,
+            small_source,
+            **{'kind = "scripted"': f'kind = "scripted"\nmodel = "{weights}"'},
+        )
+    )
+    ids = []
+    for content in (b"one", b"one", b"another"):
+        (weights / "model.safetensors").write_bytes(content)
+        stages = Stages(tmp_path / "run")
+        told = [recipe.engine, *model_stamps(recipe.engine.model)]
+        ids.append(stages.next_fingerprint("simulate", told))
+    assert ids[0] == ids[1] != ids[2]
+    assert model_stamps("a-name", None) == []
 
 
 @pytest.mark.train
@@ -243,7 +276,20 @@ def test_the_report_of_a_whole_recipe_opens_without_a_network(finished):
 
 
 @pytest.mark.train
-def test_the_weight_can_be_chosen_by_successive_halving(finished, tmp_path, small_source):
+def test_the_weight_can_be_chosen_by_successive_halving(
+    finished, tmp_path, small_source, monkeypatch
+):
+    from footfall import steps
+    from footfall.finetune import load_examples
+
+    trained = {}
+    train = steps.train_anew_if_changed
+
+    def seen(rows, output, **options):
+        trained[output.name] = rows
+        return train(rows, output, **options)
+
+    monkeypatch.setattr(steps, "train_anew_if_changed", seen)
     _, result = finished
     copy = tmp_path / "run"
     shutil.copytree(result.folder, copy)
@@ -263,3 +309,10 @@ def test_the_weight_can_be_chosen_by_successive_halving(finished, tmp_path, smal
     names = {path.name for path in (copy / "models").iterdir()}
     assert {"real-0-share-0.5", "synthetic-0-share-0.5", "synthetic-weight-1-0-share-0.5"} <= names
     assert (copy / "examples" / "provenance.parquet").exists()
+    whole = load_examples(copy / "examples" / "synthetic.parquet")
+    half, heavier = (trained[f"synthetic{name}-0-share-0.5"] for name in ("", "-weight-1"))
+    added = half.weights[half.synthetic]
+    assert heavier.weights[heavier.synthetic] == pytest.approx(2 * added)
+    assert added.size > 0
+    slates = len(set(half.column("search_id").tolist()))
+    assert slates == pytest.approx(len(set(whole.column("search_id").tolist())) / 2, abs=2)

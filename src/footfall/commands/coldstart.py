@@ -18,7 +18,8 @@ from footfall.recipe import validated
 __all__ = ["coldstart"]
 
 #: Tables that the settings file may hold.
-_TABLES = ("coldstart", "personas", "engine", "aim", "fusion", "training")
+_TABLES = ("coldstart", "personas", "engine", "tuning", "aim", "fusion", "training")
+_MEASURED = {"held out": "what was held out", "all": "all rows (few responses were held out)"}
 #: Items printed on the terminal; the file has all of them.
 _SHOWN = 12
 
@@ -51,8 +52,8 @@ def coldstart(
 ) -> None:
     """Fill the gap of items or people without history, as far as a rehearsal shows that it pays.
 
-    The settings file may hold the tables coldstart, personas, engine, aim, fusion and
-    training.
+    The settings file may hold the tables coldstart, personas, engine, tuning, aim,
+    fusion and training.
     """
     tables: dict[str, dict[str, Any]] = read_tables(settings, _TABLES) if settings else {}
     for table, name, value in (
@@ -81,8 +82,8 @@ def coldstart(
         told = chosen.coldstart.of
         console.print(_users_table(rows) if told == "users" else _items_table(rows))
         typer.echo(
-            f"Result: {result.enough} visits each of the {told} are enough; log loss of cold rows "
-            f"in the rehearsal fell by {result.curve.gain:.4f}."
+            f"Result: {result.enough} visits each of the {told} are enough; log loss of "
+            f"{_MEASURED[result.measured]} in the rehearsal fell by {result.curve.gain:.4f}."
         )
     changed = folder / f"{chosen.coldstart.of}.parquet"
     typer.echo(f"Fused set: {result.fused}\nModel: {result.model}\nWhat changed: {changed}")
