@@ -223,7 +223,7 @@ def _parted(log: Log, read: pa.Table, settings: PartSettings) -> pa.Table:
     if not read["moment"].drop_null().__len__():
         raise InputError(
             "The log has no times, so it cannot be parted by time.",
-            hint='Part it by person: by = "person".',
+            hint='Part it by person: by = "person" in a proof; a cold start needs times.',
         )
     names = ("train_until", "validation_until", "test_until")
     moments = {name: getattr(settings, name) for name in names}

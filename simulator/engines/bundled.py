@@ -19,7 +19,7 @@ from footfall.errors import EngineError, EngineMissingError, MissingPartError
 from footfall.models import BUNDLED_LANGUAGE_MODEL, bundled_file, cache_folder
 from footfall.progress import track
 
-__all__ = ["model_hash", "prepare_model"]
+__all__ = ["folder_hashes", "model_hash", "prepare_model"]
 
 _BUNDLED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 #: A model hub's name: owner and model.
@@ -93,6 +93,11 @@ def model_hash(folder: str | Path) -> str:
     code = digest.hexdigest()
     _remember_hash(folder, {"files": stamp, "sha256": code})
     return code
+
+
+def folder_hashes(*models: str | None) -> list[str]:
+    """The hashes of those models that are folders: their names stay when their weights change."""
+    return [model_hash(model) for model in models if model and Path(model).is_dir()]
 
 
 def _read_json(path: Path) -> Any:

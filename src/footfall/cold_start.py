@@ -38,10 +38,11 @@ from footfall.finetune.parts import copy_training_part, part_digest, part_search
 from footfall.personas import read_personas
 from footfall.progress import console, print_lines, track
 from footfall.simulator import Log, open_engine
+from footfall.simulator.engines.bundled import folder_hashes
 from footfall.simulator.engines.protocol import EngineIdentity
 from footfall.simulator.engines.tuned import TUNING_CARD
 from footfall.simulator.log_part import log_part
-from footfall.stages import Stages, canonical, clear_other_work, model_stamps, write_json
+from footfall.stages import Stages, canonical, clear_other_work, write_json
 
 __all__ = ["ColdStartResult", "coldstart"]
 
@@ -128,7 +129,7 @@ class _ColdStart:
         if settings.tuning is not None:
             stages.run("tune", settings.tuning, self.tuned / TUNING_CARD, self._tune)
         told = settings.model_dump(mode="json", exclude={"personas", "tuning"})
-        stamps = model_stamps(settings.engine.model, settings.training.encoder)
+        stamps = folder_hashes(settings.engine.model, settings.training.encoder)
         stages.run("rehearse", [told, *stamps], self.curve_file, self._rehearse)
         stages.run("fill", "", self.changes_file, self._fill)
         curve = self._curve()

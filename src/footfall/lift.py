@@ -37,9 +37,10 @@ from footfall.lift_verdict import lift_cautions, lift_sentence
 from footfall.progress import console, track
 from footfall.simulator import Log
 from footfall.simulator.aimed_response import require_fitted_response
+from footfall.simulator.engines.bundled import folder_hashes
 from footfall.simulator.engines.tuned import TUNING_CARD
 from footfall.simulator.generators import open_generator
-from footfall.stages import Stages, canonical, clear_other_work, model_stamps, write_json
+from footfall.stages import Stages, canonical, clear_other_work, write_json
 
 __all__ = ["LiftResult", "run_lift"]
 
@@ -132,7 +133,7 @@ class _Lift:
             self._arms.make,
         )
         choice = recipe.proof.model_dump(exclude={"resamples", "seeds"})
-        trained = [recipe.training, choice, *model_stamps(recipe.training.encoder)]
+        trained = [recipe.training, choice, *folder_hashes(recipe.training.encoder)]
         self.stages.run("weights", trained, self.alphas_file, self._choose)
         self.stages.run(
             "train",
@@ -264,7 +265,7 @@ class _Lift:
         recipe = self.recipe
         made = [arm for arm in recipe.proof.arms if arm in LLM_ARMS or arm.startswith("generator:")]
         told = [recipe.engine, recipe.aim, recipe.generators, made, recipe.proof.added_share]
-        return told + model_stamps(recipe.engine.model)
+        return told + folder_hashes(recipe.engine.model)
 
     @cached_property
     def _arms(self) -> LiftArms:

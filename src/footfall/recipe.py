@@ -44,8 +44,9 @@ from footfall.finetune import (
 from footfall.personas import PersonaSettings
 from footfall.progress import console
 from footfall.simulator import EngineSettings, RaySettings, SimulationSettings
+from footfall.simulator.engines.bundled import folder_hashes
 from footfall.simulator.engines.tuned import TUNING_CARD
-from footfall.stages import Stages, canonical, clear_other_work, model_stamps, write_json
+from footfall.stages import Stages, canonical, clear_other_work, write_json
 
 __all__ = [
     "Recipe",
@@ -292,7 +293,7 @@ class _Run:
             self.stages.run("tune", [recipe.tuning, until], tuned, self._tune)
         self.stages.run(
             "simulate",
-            [recipe.engine, recipe.simulation, *model_stamps(recipe.engine.model)],
+            [recipe.engine, recipe.simulation, *folder_hashes(recipe.engine.model)],
             self.facts_file,
             self._simulate,
         )
@@ -305,7 +306,7 @@ class _Run:
         )
         self.stages.run(
             "train",
-            [recipe.training, recipe.evaluation, *model_stamps(recipe.training.encoder)],
+            [recipe.training, recipe.evaluation, *folder_hashes(recipe.training.encoder)],
             self.comparison_file,
             self._train,
         )

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from footfall.files import whole_file
 from footfall.progress import console
 
-__all__ = ["Stages", "canonical", "clear_other_work", "model_stamps", "write_json"]
+__all__ = ["Stages", "canonical", "clear_other_work", "write_json"]
 
 
 class Stages:
@@ -92,13 +92,6 @@ def canonical(settings: Any) -> str:
     if isinstance(settings, list):
         return "|".join(canonical(part) for part in settings)
     return str(settings)
-
-
-def model_stamps(*models: str | None) -> list[str]:
-    """What tells models in folders apart whose names stay: the hashes of their weights."""
-    from footfall.simulator.engines.bundled import model_hash
-
-    return [model_hash(model) for model in models if model and Path(model).is_dir()]
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -292,6 +292,19 @@ def test_the_command_takes_settings_and_says_what_came_out(log, tmp_path, monkey
     assert fused.take(fused.synthetic).labels.sum() == 1
 
 
+def test_all_settings_are_printed_and_can_be_read_back(log, tmp_path):
+    shown = CliRunner().invoke(
+        app, ["coldstart", str(log), str(tmp_path / "x"), "--until", "2024-03-01", "--check"]
+    )
+    assert shown.exit_code == 0, shown.output
+    printed = json.loads(shown.output)
+    assert ColdStartSettings.model_validate(printed) == ColdStartSettings.model_validate(
+        {"coldstart": {"until": UNTIL}}
+    )
+    assert printed["coldstart"]["most_rehearsed"] == 100
+    assert not (tmp_path / "x").exists()
+
+
 def test_wrong_use_is_refused(log, tmp_path):
     with pytest.raises(ValueError, match="until"):
         ColdStartSettings.model_validate({})

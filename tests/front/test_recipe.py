@@ -7,7 +7,8 @@ import pytest
 from footfall.errors import DataError, SettingError
 from footfall.recipe import load_recipe, run_recipe
 from footfall.simulator import Log
-from footfall.stages import Stages, model_stamps
+from footfall.simulator.engines.bundled import folder_hashes
+from footfall.stages import Stages
 
 RECIPE = """
 title = "Small shop"
@@ -163,10 +164,10 @@ def test_a_model_that_changed_in_its_folder_is_simulated_with_again(
     for content in (b"one", b"one", b"another"):
         (weights / "model.safetensors").write_bytes(content)
         stages = Stages(tmp_path / "run")
-        told = [recipe.engine, *model_stamps(recipe.engine.model)]
+        told = [recipe.engine, *folder_hashes(recipe.engine.model)]
         ids.append(stages.next_fingerprint("simulate", told))
     assert ids[0] == ids[1] != ids[2]
-    assert model_stamps("a-name", None) == []
+    assert folder_hashes("a-name", None) == []
 
 
 @pytest.mark.train

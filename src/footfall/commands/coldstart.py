@@ -49,6 +49,9 @@ def coldstart(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")] = None,
     settings: SettingsFile = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only check the settings and print all of them.")
+    ] = False,
 ) -> None:
     """Fill the gap of items or people without history, as far as a rehearsal shows that it pays.
 
@@ -72,8 +75,11 @@ def coldstart(
         ColdStartSettings,
         tables,
         str(settings or "options"),
-        hint="docs/coldstart.md lists what can be set.",
+        hint="`footfall coldstart LOG FOLDER --until TIME --check` prints all settings.",
     )
+    if check:
+        typer.echo(chosen.model_dump_json(indent=1))
+        return
     result = fill_cold_start(log, folder, chosen)
     if not result.enough:
         typer.echo("Result: no number of visits gained anything in the rehearsal; real rows only.")
