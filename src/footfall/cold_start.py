@@ -114,12 +114,12 @@ class _ColdStart:
         self.tuned = folder / "tuned"
 
     def run(self) -> ColdStartResult:
-        self.folder.mkdir(parents=True, exist_ok=True)
         settings, stages = self.settings, self.stages
         rehearsal = settings.parts(rehearsal=True)
         with Log.open(self.log) as log:
             self.gap.require_known(log)
             read = part_digest(log, rehearsal)
+        self.folder.mkdir(parents=True, exist_ok=True)
         parted = [rehearsal, self.log.resolve(), read]
         stages.run("part", parted, self._file("filled", "validation"), self._part_log)
         # That there is nothing to do is told before anything is learned.
@@ -245,11 +245,12 @@ class _ColdStart:
             )
             return ArmRows(source).run(run, sessions=sessions)
 
-    def _fuse(self, real: Examples, made: Examples | None = None) -> Fusion:
+    def _fuse(self, real: Examples, made: Examples | None = None, seed: int = 0) -> Fusion:
         """By time, real rows are weighed as well, whether or not there are made ones."""
         if made is None:
             made = real.take(np.zeros(len(real), bool))
-        settings = self.settings.fusion.model_copy(update={"alpha": self.told.alpha})
+        told = {"alpha": self.told.alpha, "seed": seed}
+        settings = self.settings.fusion.model_copy(update=told)
         return fuse_with_report(real, made, settings)
 
     def _aimed(self, name: str) -> list[str]:
@@ -338,17 +339,11 @@ class _ColdStart:
         chance of the draw is in the differences between seeds.
         """
         most, seeds = self.told.amounts[-1], self.told.seeds
-        drawn = self._rows(
-            "rehearsal",
-            run,
-            most,
-            "<",
-            amount,
-            # Apart for neighbouring seeds of draws and of trainings.
-            seed=self.told.seed * 100_003 + seeds[place],
-            shift=place * most // len(seeds),
-        )
-        fused = self._fuse(real, drawn).examples
+        # Apart for neighbouring seeds of draws and of trainings.
+        seed = self.told.seed * 100_003 + seeds[place]
+        shift = place * most // len(seeds)
+        drawn = self._rows("rehearsal", run, most, "<", amount, seed=seed, shift=shift)
+        fused = self._fuse(real, drawn, seed).examples
         return fused.take(fused.synthetic)
 
     def _curve(self) -> LearningCurve:
@@ -374,7 +369,7 @@ class _ColdStart:
             except EmptyLogError:
                 # Few are probed, and usable words may have been found for none of them.
                 probes = added.take(np.zeros(len(added), bool))
-            fusion = self._fuse(real, added)
+            fusion = self._fuse(real, added, self.told.seed)
             print_lines("Fusion", fusion.report.lines())
         save_examples(fusion.examples, self.fused_file)
         save_provenance(fusion.provenance, self.folder / "provenance.parquet")
