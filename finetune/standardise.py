@@ -1,4 +1,9 @@
-"""Numeric features on one scale, with the training rows' mean and spread."""
+"""Numeric features on one scale, with the training rows' mean and spread.
+
+Values outside the training rows' range count as its ends. A new item has no response, and where
+every item of the training rows has hundreds its popularity lies many standard deviations below
+theirs: what a model says so far out it has learned nowhere, and says with great confidence.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +23,19 @@ _LIMIT = 8.0
 
 
 class Standardiser(BaseModel):
-    """Mean and spread of each numeric feature on the training rows."""
+    """Mean, spread and range of each numeric feature on the training rows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     names: tuple[str, ...] = Field(description="Features, in order.")
     mean: tuple[float, ...] = Field(description="Mean of each feature.")
     spread: tuple[float, ...] = Field(description="Standard deviation of each; 1 where constant.")
+    low: tuple[float, ...] | None = Field(None, description="Smallest value of each.")
+    high: tuple[float, ...] | None = Field(None, description="Largest value of each.")
 
     @classmethod
     def fit(cls, examples: Examples, names: Sequence[str] = FEATURE_NAMES) -> Standardiser:
-        """Mean and standard deviation of some numeric columns over the rows.
+        """Mean, standard deviation and range of some numeric columns over the rows.
 
         Raises
         ------
@@ -41,6 +48,8 @@ class Standardiser(BaseModel):
             names=tuple(names),
             mean=tuple(map(float, values.mean(0))),
             spread=tuple(float(s) if s > 1e-9 else 1.0 for s in spread),
+            low=tuple(map(float, values.min(0))),
+            high=tuple(map(float, values.max(0))),
         )
 
     def apply(self, examples: Examples) -> np.ndarray[Any, Any]:
@@ -51,7 +60,10 @@ class Standardiser(BaseModel):
         DataError
             If a value is not finite.
         """
-        scaled = (_finite(examples, self.names) - np.asarray(self.mean)) / np.asarray(self.spread)
+        values = _finite(examples, self.names)
+        if self.low is not None and self.high is not None:
+            values = np.clip(values, np.asarray(self.low), np.asarray(self.high))
+        scaled = (values - np.asarray(self.mean)) / np.asarray(self.spread)
         limited: np.ndarray[Any, Any] = np.clip(scaled, -_LIMIT, _LIMIT)
         return limited.astype(np.float32)
 

@@ -96,9 +96,17 @@ def test_standardiser_by_hand():
     train = build([{"price_log": 1.0}, {"price_log": 3.0}])
     standard = Standardiser.fit(train)
     assert standard.apply(train)[:, 0].tolist() == [-1.0, 1.0]
-    # A constant feature becomes 0, an extreme one is cut.
+    # A constant feature becomes 0, also where it is another; what lies outside counts as the end.
     assert standard.apply(train)[:, 1].tolist() == [0.0, 0.0]
-    assert standard.apply(build([{"price_log": 1e9}]))[0, 0] == 8.0
+    outside = standard.apply(build([{"price_log": 1e9, "popularity_log": 5.0}, {"price_log": 0.5}]))
+    assert outside[:, 0].tolist() == [1.0, -1.0]
+    assert not outside[:, 1:].any()
+    # One odd row among many does not decide alone.
+    odd = build([{"price_log": float(n == 0) * 1e9} for n in range(100)])
+    assert Standardiser.fit(odd).apply(odd)[0, 0] == 8.0
+    # Models saved before there was a range have none.
+    old = Standardiser.model_validate(standard.model_dump(exclude={"low", "high"}))
+    assert old.apply(build([{"price_log": 4.0}]))[0, 0] == 2.0
     with pytest.raises(DataError, match="price_log"):
         standard.apply(build([{"price_log": float("nan")}]))
 
