@@ -41,6 +41,11 @@ class Stages:
             console.print(f"[dim]{name}: already done[/dim]")
             return
         console.rule(name, align="left")
+        if name in state:
+            # What was made later was made of the result that is replaced.
+            names = list(state)
+            kept = names[: names.index(name)]
+            write_json(self._file, {stage: state[stage] for stage in kept})
         began = monotonic()
         work()
         seconds = round(monotonic() - began, 1)
