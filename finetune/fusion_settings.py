@@ -39,7 +39,8 @@ class FusionSettings(BaseModel):
     beside: Beside = Field(
         "page",
         description="What stands beside a simulated response: what the simulated page showed, or "
-        "other items drawn by popularity, by likeness to the query, mixed, or at random.",
+        "other items drawn by popularity, by likeness to the query, mixed, at random, or balanced: "
+        "as often as the simulated responses take them.",
     )
     drop_duplicates: bool = Field(
         True, description="Whether near-duplicate synthetic rows are merged or dropped."

@@ -25,6 +25,8 @@ Array = np.ndarray[Any, Any]
 
 #: Popular items are drawn less than in proportion (word2vec's noise exponent), as at ingest.
 _EXPONENT: Final = 0.75
+#: Weight of items that no made response takes, beside those that one does.
+_LAST_RESORT: Final = 1e-9
 #: Best BM25 answers that similar negatives are drawn from.
 _FOUND: Final = 30
 
@@ -33,7 +35,9 @@ class SlateMaker:
     """Draws the items that stand beside a response.
 
     Items without a response so far are drawn as often as an average one: were they never shown in
-    vain, "new" would mean "clicked".
+    vain, "new" would mean "clicked". Where most made responses are to new items that is still too
+    seldom, and new ones seem to be taken nearly always; ``balanced`` draws them as often as it
+    takes.
 
     Parameters
     ----------
@@ -83,7 +87,12 @@ class SlateMaker:
         """
         rng = np.random.default_rng([seed, 2])
         taken = self._catalog.places(pairs["item_id"].to_pylist())
-        beside = self._popular(taken, rng)
+        weights = self._weights
+        if self._kind == "balanced":
+            # Others only where so few items are taken that a slate lacks some.
+            counts = np.bincount(taken, minlength=len(weights))
+            weights = counts / max(1, counts.sum()) + _LAST_RESORT * weights
+        beside = self._popular(taken, weights, rng)
         if self._search is not None:
             self._put_similar(beside, taken, pairs["query"].to_pylist(), rng)
         places = np.column_stack([taken, beside])
@@ -105,11 +114,9 @@ class SlateMaker:
         )
         return _rows(table, repeated, origin).filter(pa.array(known))
 
-    def _popular(self, taken: Array, rng: np.random.Generator) -> Array:
+    def _popular(self, taken: Array, rate: Array, rng: np.random.Generator) -> Array:
         """Weighted draws without replacement for each slate, by exponential races in blocks."""
         beside = np.full((len(taken), self._per_response), -1, np.int64)
-        with np.errstate(divide="ignore"):
-            rate = self._weights
         block = max(1, 4_000_000 // len(rate))
         for start in range(0, len(taken), block):
             stop = min(start + block, len(taken))

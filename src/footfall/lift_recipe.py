@@ -55,7 +55,8 @@ class Proof(BaseModel):
     beside: Beside = Field(
         "popularity",
         description="What stands beside a made response: items by popularity (where the log says "
-        "what was shown, by likeness to the query), similar, mixed, random, or the visit's page.",
+        "what was shown, by likeness to the query), similar, mixed, random, balanced "
+        "(as often as the made responses take them), or the visit's page.",
     )
     alphas: tuple[float, ...] = Field(
         (0.25, 1.0),

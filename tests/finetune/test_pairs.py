@@ -113,7 +113,7 @@ def pairs_of(items, query="soup"):
     ).cast(PAIR_SCHEMA)
 
 
-@pytest.mark.parametrize("kind", ["popularity", "similar", "mixed", "random"])
+@pytest.mark.parametrize("kind", ["popularity", "similar", "mixed", "random", "balanced"])
 def test_a_slate_has_its_response_once_and_no_item_twice(log, kind):
     maker = SlateMaker(log, kind=kind, per_response=5)
     rows = maker.rows(pairs_of([f"i{n:02d}" for n in range(2, ITEMS)] * 3), "run", 0).to_pylist()
@@ -141,6 +141,28 @@ def test_new_items_are_shown_in_vain_as_often_as_an_average_one(log):
     ).to_pylist()
     rare, common = weights[0]["item_id"], weights[-1]["item_id"]
     assert beside.count(common) > 1.3 * beside.count(rare)
+
+
+def test_balanced_items_are_taken_as_often_for_every_time_in_vain(log):
+    """Whatever the log says of them: new ones as often as known ones, frequent as rare ones."""
+    taken = {"i00": 900, "i01": 900, "i02": 900, "i03": 300}
+    pairs = pairs_of([item for item, count in taken.items() for _ in range(count)])
+    maker = SlateMaker(log, kind="balanced", per_response=1, candidates=["i00", "i01"])
+    rows = maker.rows(pairs, "run", 0).to_pylist()
+    assert {row["item_id"] for row in rows} == set(taken)
+    for item in taken:
+        labels = [row["label"] for row in rows if row["item_id"] == item]
+        # Nothing stands beside itself, which favours the rarest a little.
+        assert np.mean(labels) == pytest.approx(0.5, abs=0.08)
+
+
+def test_where_too_few_are_taken_others_stand_beside_them(log):
+    maker = SlateMaker(log, kind="balanced", per_response=3)
+    rows = maker.rows(pairs_of(["i05", "i06"] * 50), "run", 0).to_pylist()
+    assert len(rows) == 400
+    vain = [row["item_id"] for row in rows if not row["label"]]
+    assert (vain.count("i05"), vain.count("i06")) == (50, 50)
+    assert len(set(vain)) > 6
 
 
 def test_similar_items_answer_the_query(log):

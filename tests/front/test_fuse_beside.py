@@ -41,13 +41,19 @@ def test_each_kind_of_neighbours_is_drawn_by_its_own_rule(simulated, tmp_path, m
     monkeypatch.setattr(arms, "SlateMaker", Seen)
     with Log.open(path) as log:
         logged = arms.logged_candidates(log)
-    for beside in ("popularity", "similar", "mixed", "random"):
+    for beside in ("popularity", "similar", "mixed", "random", "balanced"):
         settings = FusionSettings(beside=beside, strategy="none")
         steps.fuse(path, tmp_path / beside, run_ids=[run], split=SPLIT, settings=settings)
-    assert kinds == ["similar" if logged else "popularity", "similar", "mixed", "random"]
+    assert kinds == [
+        "similar" if logged else "popularity",
+        "similar",
+        "mixed",
+        "random",
+        "balanced",
+    ]
 
 
-@pytest.mark.parametrize("beside", ["page", "popularity", "similar", "mixed", "random"])
+@pytest.mark.parametrize("beside", ["page", "popularity", "similar", "mixed", "random", "balanced"])
 def test_responses_stay_and_what_stands_beside_them_changes(simulated, tmp_path, beside):
     path, run = simulated
     settings = FusionSettings(beside=beside, drop_duplicates=False, strategy="by_feature")
