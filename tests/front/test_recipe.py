@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from footfall import steps
 from footfall.errors import DataError, SettingError
 from footfall.recipe import load_recipe, run_recipe
 from footfall.simulator import Log
@@ -65,6 +66,20 @@ def finished(tmp_path_factory, small_source):
     return path, run_recipe(path)
 
 
+@pytest.fixture
+def trained(monkeypatch):
+    """The rows that each model was trained on, by its name."""
+    found = {}
+    train = steps.train_anew_if_changed
+
+    def seen(rows, output, **options):
+        found[output.name] = rows
+        return train(rows, output, **options)
+
+    monkeypatch.setattr(steps, "train_anew_if_changed", seen)
+    return found
+
+
 @pytest.mark.train
 def test_the_whole_loop_runs_from_one_file(finished):
     _, result = finished
@@ -110,18 +125,9 @@ def test_all_arms_have_the_same_real_rows_and_the_same_added_weight(finished):
 
 
 @pytest.mark.train
-def test_every_training_seed_has_a_draw_of_its_own(finished, tmp_path, small_source, monkeypatch):
-    from footfall import steps
+def test_every_training_seed_has_a_draw_of_its_own(finished, tmp_path, small_source, trained):
     from footfall.finetune import load_examples
 
-    trained = {}
-    train = steps.train_anew_if_changed
-
-    def seen(rows, output, **options):
-        trained[output.name] = rows
-        return train(rows, output, **options)
-
-    monkeypatch.setattr(steps, "train_anew_if_changed", seen)
     shutil.copytree(finished[1].folder, tmp_path / "run")
     fusion = '[fusion]\nbeside = "popularity"\n\n[evaluation]\nseeds = [1, 0]'
     run_recipe(recipe_file(tmp_path, small_source, **{"[evaluation]\nseeds = [0]": fusion}))
@@ -145,27 +151,32 @@ def test_seeds_that_tell_nothing_are_refused(tmp_path, small_source, seeds):
         load_recipe(recipe_file(tmp_path, small_source, **{"seeds = [0]": f"seeds = {seeds}"}))
 
 
-@pytest.mark.train
 def test_a_model_that_changed_in_its_folder_is_simulated_with_again(
-    finished, tmp_path, small_source
+    tmp_path, small_source, monkeypatch
 ):
     """Its name stays, its weights do not: nothing that was made with the old ones is kept."""
     weights = tmp_path / "weights"
     weights.mkdir()
     (weights / "config.json").write_text("{}")
-    recipe = load_recipe(
-        recipe_file(
-            tmp_path,
-            small_source,
-            **{'kind = "scripted"': f'kind = "scripted"\nmodel = "{weights}"'},
-        )
+    path = recipe_file(
+        tmp_path,
+        small_source,
+        **{'kind = "scripted"': f'kind = "scripted"\nmodel = "{weights}"'},
     )
     ids = []
+    run = Stages.run
+
+    def until_simulated(stages, name, *arguments):
+        if name == "simulate":
+            ids.append(stages.next_fingerprint(name, arguments[0]))
+            raise KeyboardInterrupt
+        run(stages, name, *arguments)
+
+    monkeypatch.setattr(Stages, "run", until_simulated)
     for content in (b"one", b"one", b"another"):
         (weights / "model.safetensors").write_bytes(content)
-        stages = Stages(tmp_path / "run")
-        told = [recipe.engine, *folder_hashes(recipe.engine.model)]
-        ids.append(stages.next_fingerprint("simulate", told))
+        with pytest.raises(KeyboardInterrupt):
+            run_recipe(path)
     assert ids[0] == ids[1] != ids[2]
     assert folder_hashes("a-name", None) == []
 
@@ -277,20 +288,9 @@ def test_the_report_of_a_whole_recipe_opens_without_a_network(finished):
 
 
 @pytest.mark.train
-def test_the_weight_can_be_chosen_by_successive_halving(
-    finished, tmp_path, small_source, monkeypatch
-):
-    from footfall import steps
+def test_the_weight_can_be_chosen_by_successive_halving(finished, tmp_path, small_source, trained):
     from footfall.finetune import load_examples
 
-    trained = {}
-    train = steps.train_anew_if_changed
-
-    def seen(rows, output, **options):
-        trained[output.name] = rows
-        return train(rows, output, **options)
-
-    monkeypatch.setattr(steps, "train_anew_if_changed", seen)
     _, result = finished
     copy = tmp_path / "run"
     shutil.copytree(result.folder, copy)

@@ -1,3 +1,4 @@
+import signal
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -121,3 +122,11 @@ def people():
         )
         for n in range(5)
     ]
+
+
+@pytest.fixture
+def interruptible():
+    """Interrupts raise, also where a shell started the tests in the background and ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -12,7 +12,7 @@ import pytest
 from footfall.simulator.scale_out.interrupts import remembered_interrupt
 
 
-def test_a_dropped_interrupt_is_raised_again_and_the_handler_is_put_back():
+def test_a_dropped_interrupt_is_raised_again_and_the_handler_is_put_back(interruptible):
     before = signal.getsignal(signal.SIGINT)
     with remembered_interrupt() as raise_interrupt:
         raise_interrupt()

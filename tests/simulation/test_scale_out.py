@@ -132,7 +132,7 @@ def test_killed_workers_cost_nothing_but_time(tmp_path, make_log, people, cluste
 
 
 def test_an_interrupt_ends_the_workers_and_the_same_run_goes_on(
-    tmp_path, make_log, people, cluster, folder
+    tmp_path, make_log, people, cluster, folder, interruptible
 ):
     run_id, rows = undisturbed(make_log(tmp_path / "here.duckdb"), people)
     path = make_log(tmp_path / "spread.duckdb")
