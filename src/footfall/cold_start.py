@@ -94,8 +94,10 @@ def coldstart(log: str | Path, folder: str | Path, settings: ColdStartSettings) 
     ------
     DataError
         If no item, or nobody, has few responses.
+    CatalogueError
+        If an item or a person that is named is not in the log.
     InputError
-        If an item, a person or the log is not usable.
+        If the log is not usable.
     """
     return _ColdStart(Path(log), Path(folder), settings).run()
 

@@ -80,7 +80,7 @@ class Gap(Protocol):
 
         Raises
         ------
-        InputError
+        CatalogueError
             Naming the first of them.
         """
 
