@@ -157,13 +157,13 @@ class ArmTrainer:
 class ValidationObjective:
     """What a weight of added rows is chosen by, on real validation rows; lower is better.
 
-    Log loss in nats: of all rows, or (``cold``) of the rows of cold items or users, where the warm
-    rows lose no more than ``harm`` against the real arm. Where validation has fewer than
-    ``fewest`` cold responses, all rows count.
+    Log loss in nats: of all rows, or (``cold``) of the rows of cold items or users, as long as the
+    warm rows lose no more than ``most_harm`` against the real arm, a mean over the seeds. Where
+    validation has fewer than ``fewest`` cold responses, all rows count.
     """
 
     cold: bool = False
-    harm: float = 0.002
+    most_harm: float = 0.002
     fewest: int = 20
     of: Literal["items", "users"] = "items"
 
@@ -173,16 +173,17 @@ class ValidationObjective:
         labels = validation["label"].to_numpy()
         return bool(self.cold and int((labels & cold).sum()) >= self.fewest)
 
-    def score(self, validation: pa.Table, reference: pa.Table) -> float:
-        """Score of one model's validation table beside that of the real arm of the same seed."""
+    def score(self, validation: pa.Table) -> float:
+        """Log loss of one model on the rows that decide."""
         cold = self._cold(validation)
+        return _log_loss(validation, cold if self.uses_cold(validation) else np.ones_like(cold))
+
+    def harm(self, validation: pa.Table, reference: pa.Table) -> float:
+        """What the warm rows lose beside the real arm of the same seed, where cold ones decide."""
         if not self.uses_cold(validation):
-            return _log_loss(validation, np.ones(len(cold), bool))
-        excess = _log_loss(validation, ~cold) - _log_loss(reference, ~cold)
-        if excess > self.harm:
-            # Harm to what works already is worth nothing elsewhere.
-            return _log_loss(reference, cold) + excess
-        return _log_loss(validation, cold)
+            return 0.0
+        warm = ~self._cold(validation)
+        return _log_loss(validation, warm) - _log_loss(reference, warm)
 
     def _cold(self, validation: pa.Table) -> np.ndarray[Any, Any]:
         column = "item_cold" if self.of == "items" else "user_cold"

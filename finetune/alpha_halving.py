@@ -1,10 +1,10 @@
 """Chooses the weight of synthetic rows by successive halving on real validation data.
 
 Successive halving (Jamieson and Talwalkar 2016; the inner loop of Hyperband, Li et al. 2018) spends
-little on all candidates and more on those that are left. Two rules are added for a weight whose
-safe value is known: zero, no synthetic rows, is never eliminated, and at the end a positive weight
-has to beat it by more than chance between seeds explains (the one-standard-error rule of Breiman et
-al. 1984, with paired differences).
+little on all candidates and more on those that are left. Three rules are added for a weight whose
+safe value is known: zero, no synthetic rows, is never eliminated; at the end a positive weight has
+to beat it by more than chance between seeds explains (the one-standard-error rule of Breiman et al.
+1984, with paired differences); and a weight that does too much harm elsewhere never wins.
 """
 
 from __future__ import annotations
@@ -34,24 +34,35 @@ Model = TypeVar("Model")
 
 @dataclass(frozen=True)
 class AlphaRung:
-    """Candidates compared with one budget: one tuple of scores an alpha, one score a seed."""
+    """Candidates compared with one budget: one tuple of scores an alpha, one score a seed.
+
+    ``harms`` is shaped as ``scores``: what each candidate loses elsewhere (0 where nothing is
+    measured).
+    """
 
     budget: float
     seeds: tuple[int, ...]
     alphas: tuple[float, ...]
     scores: tuple[tuple[float, ...], ...]
+    harms: tuple[tuple[float, ...], ...]
 
     @property
     def means(self) -> tuple[float, ...]:
         """Mean score of each alpha over the seeds; lower is better."""
         return tuple(float(np.mean(row)) for row in self.scores)
 
+    @property
+    def mean_harms(self) -> tuple[float, ...]:
+        """Mean harm of each alpha over the seeds."""
+        return tuple(float(np.mean(row)) for row in self.harms)
+
 
 @dataclass(frozen=True)
 class HalvingChoice:
     """The chosen weight and every score on the way.
 
-    ``best`` is the positive weight with the lowest mean of the last rung. ``gain`` is how much
+    ``best`` is the positive weight with the lowest mean of the last rung, of those that do little
+    enough harm (none where all do more). ``gain`` is how much
     lower its score is than that of zero, a mean over the seeds, and ``standard_error`` that mean's
     (none with one seed).
     """
@@ -81,6 +92,8 @@ def choose_alpha_by_halving(
     seeds: Sequence[int] = (0, 1, 2),
     budgets: Sequence[float] = (0.25, 0.5, 1.0),
     margin: float = 1.0,
+    harm: Callable[[Model], float] | None = None,
+    most_harm: float = 0.0,
 ) -> HalvingChoice:
     """Compare all weights on little training, the better half on more, and so on.
 
@@ -89,6 +102,10 @@ def choose_alpha_by_halving(
     comparisons are paired; of equal scores the smaller weight is kept. In the end the best positive
     weight is taken if its mean gain over zero exceeds ``margin`` standard errors of the paired
     differences (with one seed, if it is positive), else zero.
+
+    Where a model may do ``harm`` elsewhere, a weight whose mean harm over the seeds of a rung is
+    above ``most_harm`` comes after all that stay below, and does not win the last rung. The mean is
+    judged, because one training says little: between seeds the same rows differ by more.
 
     Parameters
     ----------
@@ -104,29 +121,48 @@ def choose_alpha_by_halving(
         :func:`share_of_slates`.
     margin:
         Standard errors by which zero has to be beaten.
+    harm:
+        ``harm(model)``: what it loses elsewhere, beside zero with the same seed and budget.
+    most_harm:
+        The largest mean that is none, in the units of ``harm``.
 
     Raises
     ------
     SettingError
         If there are no seeds or budgets, an alpha is negative, budgets do not rise, or the margin
-        is negative.
+        or ``most_harm`` is negative.
     TrainingError
         If a score is not finite.
     """
     positive = tuple(sorted({float(alpha) for alpha in alphas if alpha}))
     _check(positive, seeds, budgets, margin)
+    if most_harm < 0:
+        raise SettingError(f"most_harm: {most_harm} is negative.")
     rungs: list[AlphaRung] = []
     for budget in budgets:
         if rungs:
-            positive = _better_half(rungs[-1])
+            positive = _better_half(rungs[-1], most_harm)
         used = tuple(seeds[: _seeds_used(len(seeds), budget, budgets[-1])])
         candidates = (0.0, *positive)
-        scores = tuple(
-            tuple(finite_score(score(train(alpha, seed, budget)), alpha, seed) for seed in used)
-            for alpha in candidates
-        )
-        rungs.append(AlphaRung(float(budget), used, candidates, scores))
-    return _decide(tuple(rungs), margin)
+        scores, harms = [], []
+        for alpha in candidates:
+            models = [train(alpha, seed, budget) for seed in used]
+            scores.append(_finite(score, models, alpha, used))
+            harms.append(_finite(harm or _no_harm, models, alpha, used))
+        rungs.append(AlphaRung(float(budget), used, candidates, tuple(scores), tuple(harms)))
+    return _decide(tuple(rungs), margin, most_harm)
+
+
+def _finite(
+    measure: Callable[[Model], float], models: Sequence[Model], alpha: float, seeds: Sequence[int]
+) -> tuple[float, ...]:
+    return tuple(
+        finite_score(measure(model), alpha, seed) for model, seed in zip(models, seeds, strict=True)
+    )
+
+
+def _no_harm(_: object) -> float:
+    return 0.0
 
 
 def planned_trainings(
@@ -166,17 +202,28 @@ def _check(
         raise SettingError(f"margin: {margin} is negative.")
 
 
-def _better_half(rung: AlphaRung) -> tuple[float, ...]:
+def _ranked(rung: AlphaRung, most_harm: float) -> list[tuple[bool, float, float, int]]:
+    """Positive weights, the best first: (harmful, its mean or its harm, weight, place)."""
+    told = zip(rung.alphas, rung.means, rung.mean_harms, strict=True)
+    return sorted(
+        (harm > most_harm, harm if harm > most_harm else mean, alpha, place)
+        for place, (alpha, mean, harm) in enumerate(told)
+        if alpha
+    )
+
+
+def _better_half(rung: AlphaRung, most_harm: float) -> tuple[float, ...]:
     """The better half of the positive weights, rounded up; zero goes on beside them."""
-    ranked = sorted(zip(rung.means[1:], rung.alphas[1:], strict=True))
-    return tuple(sorted(alpha for _, alpha in ranked[: ceil(len(ranked) / 2)]))
+    ranked = _ranked(rung, most_harm)
+    return tuple(sorted(alpha for _, _, alpha, _ in ranked[: ceil(len(ranked) / 2)]))
 
 
-def _decide(rungs: tuple[AlphaRung, ...], margin: float) -> HalvingChoice:
+def _decide(rungs: tuple[AlphaRung, ...], margin: float, most_harm: float) -> HalvingChoice:
     last = rungs[-1]
-    if len(last.alphas) == 1:
+    harmless = [place for harmful, _, _, place in _ranked(last, most_harm) if not harmful]
+    if not harmless:
         return HalvingChoice(0.0, None, None, None, rungs)
-    place = 1 + int(np.argmin(last.means[1:]))
+    place = harmless[0]
     gains = np.subtract(last.scores[0], last.scores[place])
     gain = float(gains.mean())
     error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None

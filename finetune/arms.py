@@ -98,7 +98,7 @@ class ArmSource:
     label: Label
     aimed: Sequence[str] | None = None
     until: datetime | None = None
-    beside: Beside = "popularity"
+    beside: Beside = "balanced"
     specific_queries: bool = True
     seed: int = 0
 
@@ -128,6 +128,9 @@ class ArmRows:
             return random_pairs(source.real, count, source.seed)
         log, label, seed = source.log, source.label, source.seed
         if name == "popularity":
+            if source.beside == "balanced":
+                # Balanced, items would all seem equally popular.
+                return ArmRows(replace(source, beside="popularity")).control(name, count)
             pairs = popularity_pairs(log, label, count, seed)
         elif name == "title":
             pairs = title_pairs(log, label, source.aimed or (), count, seed)
@@ -232,8 +235,9 @@ class ArmRows:
     @cached_property
     def _maker(self) -> SlateMaker:
         kind: Negatives = "popularity" if self.source.beside == "page" else self.source.beside
-        if logged_candidates(self.source.log) and self.source.beside == "popularity":
-            # Real pages answer the query; popular items beside it would be too easy.
+        # Where the log says what was shown, pages answer the query: other items would be too easy.
+        answering = logged_candidates(self.source.log)
+        if answering and self.source.beside == "popularity":
             kind = "similar"
         return SlateMaker(
             self.source.log,
@@ -241,6 +245,7 @@ class ArmRows:
             per_response=self._per_response,
             until=self.source.until,
             candidates=self.source.aimed,
+            answering=answering,
         )
 
 

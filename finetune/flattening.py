@@ -17,12 +17,13 @@ class LearningCurve:
     """Scores by amount, lower is better, and the amount from which more gains nothing sure.
 
     ``scores`` has one tuple an amount with one score a seed, in the order of ``amounts``; the
-    first amount is 0.
+    first amount is 0. ``harms`` is shaped as ``scores``: what each amount loses elsewhere.
     """
 
     amounts: tuple[int, ...]
     scores: tuple[tuple[float, ...], ...]
     enough: int
+    harms: tuple[tuple[float, ...], ...] = ()
 
     @property
     def means(self) -> tuple[float, ...]:
@@ -35,7 +36,13 @@ class LearningCurve:
         return self.means[0] - self.means[self.amounts.index(self.enough)]
 
 
-def flattens_at(scores: Mapping[int, Sequence[float]], *, margin: float = 1.0) -> LearningCurve:
+def flattens_at(
+    scores: Mapping[int, Sequence[float]],
+    *,
+    margin: float = 1.0,
+    harms: Mapping[int, Sequence[float]] | None = None,
+    most_harm: float = 0.0,
+) -> LearningCurve:
     """The smallest amount that is not surely worse than the best one.
 
     An amount is surely worse if its mean paired difference from the best exceeds ``margin``
@@ -48,6 +55,9 @@ def flattens_at(scores: Mapping[int, Sequence[float]], *, margin: float = 1.0) -
         Amount to one score a seed, the seeds in the same order; lower is better.
     margin:
         Standard errors.
+    harms, most_harm:
+        What an amount loses elsewhere beside 0, as ``scores``. One whose mean is above
+        ``most_harm`` is never enough; 0 always may be.
 
     Raises
     ------
@@ -62,12 +72,21 @@ def flattens_at(scores: Mapping[int, Sequence[float]], *, margin: float = 1.0) -
     table = [np.asarray(scores[amount], dtype=np.float64) for amount in amounts]
     if len({len(row) for row in table}) > 1 or not len(table[0]):
         raise SettingError("Every amount needs a score of every seed.")
-    if not all(np.isfinite(row).all() for row in table):
+    lost = [
+        np.asarray([0.0] * len(row) if harms is None else harms[amount], dtype=np.float64)
+        for amount, row in zip(amounts, table, strict=True)
+    ]
+    if [len(row) for row in lost] != [len(row) for row in table]:
+        raise SettingError("Every amount needs a harm of every seed.")
+    if not all(np.isfinite(row).all() for row in (*table, *lost)):
         raise TrainingError("A score of the learning curve is not finite.")
-    best = int(np.argmin([row.mean() for row in table]))
-    for amount, row in zip(amounts, table, strict=True):
-        worse = row - table[best]
+    harmless = [n == 0 or row.mean() <= most_harm for n, row in enumerate(lost)]
+    allowed = [n for n, fine in enumerate(harmless) if fine]
+    best = min(allowed, key=lambda n: float(table[n].mean()))
+    for n in allowed:
+        worse = table[n] - table[best]
         error = worse.std(ddof=1) / np.sqrt(len(worse)) if len(worse) > 1 else 0.0
         if worse.mean() <= margin * error:
-            return LearningCurve(amounts, tuple(tuple(map(float, r)) for r in table), amount)
+            told, harm = (tuple(tuple(map(float, r)) for r in rows) for rows in (table, lost))
+            return LearningCurve(amounts, told, amounts[n], harm)
     raise AssertionError("the best amount is never worse than itself")

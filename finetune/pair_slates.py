@@ -36,8 +36,8 @@ class SlateMaker:
 
     Items without a response so far are drawn as often as an average one: were they never shown in
     vain, "new" would mean "clicked". Where most made responses are to new items that is still too
-    seldom, and new ones seem to be taken nearly always; ``balanced`` draws them as often as it
-    takes.
+    seldom, and new ones seem to be taken nearly always; ``balanced`` draws the items that made
+    responses take, as often as they take them.
 
     Parameters
     ----------
@@ -49,6 +49,10 @@ class SlateMaker:
         How many stand beside one response.
     until:
         Nothing of the log from this moment on is used.
+    candidates:
+        Items that may stand there though they have no response; all when not given.
+    answering:
+        With ``balanced``, items that answer the query come first, as they do on a real page.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class SlateMaker:
         per_response: int = 9,
         until: datetime | None = None,
         candidates: Sequence[str] | None = None,
+        answering: bool = False,
     ) -> None:
         if per_response < 1:
             raise SettingError(f"per_response: {per_response} is below 1.")
@@ -77,7 +82,8 @@ class SlateMaker:
         if kind == "random":
             weights = (weights > 0).astype(np.float64)
         self._weights = weights / weights.sum()
-        self._search = BM25Search(self._catalog) if kind in {"similar", "mixed"} else None
+        answering = kind in {"similar", "mixed"} or (answering and kind == "balanced")
+        self._search = BM25Search(self._catalog) if answering else None
 
     def rows(self, pairs: pa.Table, origin: str, seed: int) -> pa.Table:
         """One slate a pair, as :func:`~footfall.finetune.row_description.describe_rows` takes them.
@@ -88,13 +94,15 @@ class SlateMaker:
         rng = np.random.default_rng([seed, 2])
         taken = self._catalog.places(pairs["item_id"].to_pylist())
         weights = self._weights
+        allowed = weights > 0
         if self._kind == "balanced":
             # Others only where so few items are taken that a slate lacks some.
             counts = np.bincount(taken, minlength=len(weights))
             weights = counts / max(1, counts.sum()) + _LAST_RESORT * weights
+            allowed = counts > 0
         beside = self._popular(taken, weights, rng)
         if self._search is not None:
-            self._put_similar(beside, taken, pairs["query"].to_pylist(), rng)
+            self._put_similar(beside, taken, allowed, pairs["query"].to_pylist(), rng)
         places = np.column_stack([taken, beside])
         size = places.shape[1]
         # The response stands anywhere: a fixed place would tell it.
@@ -135,17 +143,18 @@ class SlateMaker:
         self,
         beside: Array,
         taken: Array,
+        allowed: Array,
         queries: Sequence[str | None],
         rng: np.random.Generator,
     ) -> None:
-        """Replace (half of) the popular items by answers to the query, where there are any."""
+        """Replace (half of) the items by allowed answers to the query, where there are any."""
         assert self._search is not None
-        wanted = self._per_response if self._kind == "similar" else self._per_response // 2
+        wanted = self._per_response // 2 if self._kind == "mixed" else self._per_response
         distinct = sorted({query for query in queries if query})
         found = dict(zip(distinct, self._search.search(distinct, limit=_FOUND), strict=True))
         for slate, query in enumerate(queries):
             answers = self._catalog.places(found[query]) if query else np.zeros(0, np.int64)
-            answers = answers[(answers != taken[slate]) & (self._weights[answers] > 0)]
+            answers = answers[(answers != taken[slate]) & allowed[answers]]
             answers = rng.permutation(answers[~np.isin(answers, beside[slate])])[:wanted]
             beside[slate, : len(answers)] = answers
 

@@ -310,6 +310,7 @@ class _ColdStart:
         trainer = ArmTrainer(weighed, validation, None, self.settings.training, scored)
         objective = ValidationObjective(cold=True, of=self.told.of)
         scores: dict[int, list[float]] = {}
+        harms: dict[int, list[float]] = {}
         reference: dict[int, pa.Table] = {}
         with track("Rehearsal", (len(amounts) + 1) * len(self.told.seeds)) as progress:
             for amount in (0, *amounts):
@@ -319,10 +320,13 @@ class _ColdStart:
                     made = trainer.train("rehearsal", rows, 1.0, seed)
                     reference.setdefault(seed, made.validation)
                     measured = objective.uses_cold(made.validation)
-                    found = objective.score(made.validation, reference[seed])
-                    scores.setdefault(amount, []).append(found)
+                    scores.setdefault(amount, []).append(objective.score(made.validation))
+                    harm = objective.harm(made.validation, reference[seed])
+                    harms.setdefault(amount, []).append(harm)
                     progress.advance()
-        curve = flattens_at(scores, margin=self.told.margin)
+        curve = flattens_at(
+            scores, margin=self.told.margin, harms=harms, most_harm=objective.most_harm
+        )
         if not measured:
             console.print(
                 f"[yellow]The {self.told.of} held out have fewer than {objective.fewest} responses "
@@ -350,9 +354,8 @@ class _ColdStart:
 
     def _curve(self) -> LearningCurve:
         told = json.loads(self.curve_file.read_text(encoding="utf-8"))
-        return LearningCurve(
-            tuple(told["amounts"]), tuple(map(tuple, told["scores"])), told["enough"]
-        )
+        scores, harms = (tuple(map(tuple, told[name])) for name in ("scores", "harms"))
+        return LearningCurve(tuple(told["amounts"]), scores, told["enough"], harms)
 
     def _fill(self) -> None:
         """Visits at the real gap, the fused set, the model, and what changed for each."""

@@ -305,11 +305,13 @@ class _Lift:
 
         return choose_alpha_by_halving(
             train,
-            lambda made: objective.score(made[0].validation, made[1]),
+            lambda made: objective.score(made[0].validation),
             alphas=(0.0, *proof.alphas),
             seeds=proof.alpha_seeds,
             budgets=proof.alpha_budgets,
             margin=proof.margin,
+            harm=lambda made: objective.harm(made[0].validation, made[1]),
+            most_harm=objective.most_harm,
         )
 
     def _compare(self) -> None:

@@ -53,13 +53,13 @@ class Proof(BaseModel):
         1.0, gt=0, description="Rows that an arm adds, as a share of the real training rows."
     )
     beside: Beside = Field(
-        "popularity",
+        "balanced",
         description="What stands beside a made response: items by popularity (where the log says "
         "what was shown, by likeness to the query), similar, mixed, random, balanced "
         "(as often as the made responses take them), or the visit's page.",
     )
     alphas: tuple[float, ...] = Field(
-        (0.25, 1.0),
+        (0.05, 0.25, 1.0),
         description="Weights of added rows that each arm tries on real validation data beside 0.",
     )
     alpha_seeds: TrainingSeeds = Field(
@@ -74,7 +74,7 @@ class Proof(BaseModel):
     choose_by: Literal["all", "cold"] = Field(
         "cold",
         description="Validation log loss that a weight is chosen by: of all rows, or of the rows "
-        "of cold items where warm ones do not suffer.",
+        "of cold items where warm ones do not suffer (0.002 nats, a mean over the seeds).",
     )
     aim: Literal["cold", "all"] = Field(
         "cold",

@@ -26,37 +26,34 @@ COLD = ValidationObjective(cold=True, fewest=1)
 
 
 def test_all_rows_count_where_it_is_not_about_the_cold_ones():
-    after = table([*WARM, (0.8, True, True), (0.5, False, True)])
-    expected = (3 * log(2) - log(0.8)) / 4
-    assert ValidationObjective().score(after, BEFORE) == pytest.approx(expected)
+    after = table([(0.4, True, False), WARM[1], (0.8, True, True), (0.5, False, True)])
+    expected = (2 * log(2) - log(0.8) - log(0.4)) / 4
+    assert ValidationObjective().score(after) == pytest.approx(expected)
+    # The warm rows are among them already.
+    assert ValidationObjective().harm(after, BEFORE) == 0.0
 
 
-def test_only_cold_rows_count_where_warm_ones_do_not_suffer():
-    after = table([*WARM, (0.8, True, True), (0.5, False, True)])
-    assert COLD.score(after, BEFORE) == pytest.approx((log(2) - log(0.8)) / 2)
-    assert COLD.score(BEFORE, BEFORE) == pytest.approx(log(2))
-
-
-def test_harm_to_warm_rows_is_never_worth_it():
-    harmed = [(0.4, True, False), (0.5, False, False)]
-    after = table([*harmed, (0.99, True, True), (0.01, False, True)])
-    assert COLD.score(after, BEFORE) > COLD.score(BEFORE, BEFORE)
-    # A thousandth of a nat is no harm.
-    hardly = [(0.4995, True, False), (0.5, False, False)]
-    after = table([*hardly, (0.99, True, True), (0.01, False, True)])
-    assert COLD.score(after, BEFORE) < 0.1
+def test_only_cold_rows_count_and_warm_ones_tell_of_harm():
+    after = table([(0.4, True, False), WARM[1], (0.8, True, True), (0.5, False, True)])
+    assert COLD.score(after) == pytest.approx((log(2) - log(0.8)) / 2)
+    assert COLD.score(BEFORE) == pytest.approx(log(2))
+    assert COLD.harm(after, BEFORE) == pytest.approx((log(0.5) - log(0.4)) / 2)
+    assert COLD.harm(BEFORE, after) == pytest.approx(-(log(0.5) - log(0.4)) / 2)
+    assert COLD.harm(BEFORE, BEFORE) == 0.0
 
 
 def test_rows_count_by_their_weight_and_people_may_be_the_cold_ones():
     after = table([*WARM, (0.8, True, True), (0.6, False, True)])
     weighed = after.set_column(3, "weight", pa.array([1.0, 1.0, 3.0, 1.0]))
     expected = (-3 * log(0.8) - log(0.4)) / 4
-    assert COLD.score(weighed, BEFORE) == pytest.approx(expected)
+    assert COLD.score(weighed) == pytest.approx(expected)
     # Of the people only the first is cold.
     people = pa.array([True, False, False, False])
     told, before = (rows.append_column("user_cold", people) for rows in (after, BEFORE))
-    of_users = ValidationObjective(cold=True, fewest=1, harm=1.0, of="users")
-    assert of_users.score(told, before) == pytest.approx(log(2))
+    of_users = ValidationObjective(cold=True, fewest=1, of="users")
+    assert of_users.score(told) == pytest.approx(log(2))
+    expected = (-log(0.8) - log(0.4) + 2 * log(0.5)) / 3
+    assert of_users.harm(told, before) == pytest.approx(expected)
     assert not ValidationObjective(cold=True, fewest=2, of="users").uses_cold(told)
 
 
@@ -64,4 +61,5 @@ def test_too_few_cold_responses_are_no_ground_to_choose_on():
     after = table([*WARM, (0.9, True, True), (0.1, False, True)])
     few = ValidationObjective(cold=True, fewest=2)
     assert not few.uses_cold(after)
-    assert few.score(after, BEFORE) == pytest.approx((2 * log(2) - 2 * log(0.9)) / 4)
+    assert few.score(after) == pytest.approx((2 * log(2) - 2 * log(0.9)) / 4)
+    assert few.harm(table([(0.1, True, False), *WARM[1:]] * 2), BEFORE) == 0.0

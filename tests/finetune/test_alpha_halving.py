@@ -71,6 +71,42 @@ def test_with_one_seed_any_gain_counts():
     assert choice.alpha == 0.5
 
 
+def with_harm(outcomes, **options):
+    """Outcomes by (alpha, seed): a score and a harm."""
+    return choose_alpha_by_halving(
+        lambda alpha, seed, budget: outcomes[alpha, seed],
+        lambda model: model[0],
+        harm=lambda model: model[1],
+        **options,
+    )
+
+
+def test_the_mean_harm_over_the_seeds_is_what_counts():
+    outcomes = {(0.0, 0): (1.0, 0.0), (0.0, 1): (1.0, 0.0)}
+    outcomes |= {(0.5, 0): (0.6, 0.007), (0.5, 1): (0.6, -0.004)}
+    options = {"alphas": (0.5,), "seeds": (0, 1), "budgets": (1.0,)}
+    choice = with_harm(outcomes, most_harm=0.002, **options)
+    assert choice.alpha == 0.5
+    assert choice.rungs[-1].mean_harms == pytest.approx((0.0, 0.0015))
+    refused = with_harm(outcomes, most_harm=0.001, **options)
+    assert refused.alpha == 0.0
+    assert refused.best is None
+    assert refused.gain is None
+
+
+def test_a_harmful_weight_gives_way_to_a_harmless_one_in_every_rung():
+    outcomes = {(0.0, 0): (1.0, 0.0), (0.1, 0): (0.9, 0.001), (0.5, 0): (0.2, 0.01)}
+    outcomes |= {(1.0, 0): (0.1, 0.02), (2.0, 0): (0.05, 0.03)}
+    choice = with_harm(outcomes, alphas=(0.1, 0.5, 1.0, 2.0), seeds=(0,), most_harm=0.002)
+    # Of the harmful ones the least harmful goes on, however well the others score.
+    assert choice.rungs[1].alphas == (0.0, 0.1, 0.5)
+    assert choice.rungs[2].alphas == (0.0, 0.1)
+    assert choice.alpha == choice.best == 0.1
+    assert choice.gain == pytest.approx(0.1)
+    with pytest.raises(TrainingError, match=r"alpha 0\.1"):
+        with_harm(outcomes | {(0.1, 0): (0.9, float("nan"))}, alphas=(0.1,), seeds=(0,))
+
+
 def test_zero_alone():
     choice, _ = search({0.0: 1.0}, alphas=())
     assert choice.alpha == 0.0
@@ -99,6 +135,7 @@ def test_the_winner_is_never_worse_than_zero(losses, zero, seeds):
         {"budgets": (0.0, 1.0)},
         {"alphas": (-1.0,)},
         {"margin": -1.0},
+        {"most_harm": -0.1},
     ],
 )
 def test_nonsense_is_refused_before_training(wrong):

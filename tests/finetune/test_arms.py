@@ -80,6 +80,18 @@ def test_a_control_has_as_many_rows_as_asked_at_the_log_s_rate(log, name):
         assert set(made.column("item_id")[made.labels]) == set(NEW)
 
 
+def test_only_the_control_of_popularity_is_never_balanced(log):
+    """It would say that all items are equally popular."""
+    made = {}
+    for name in ("popularity", "title"):
+        balanced, popular = (
+            ArmRows(source(log, beside=beside)).control(name, 90).table
+            for beside in ("balanced", "popularity")
+        )
+        made[name] = balanced.equals(popular)
+    assert made == {"popularity": True, "title": False}
+
+
 def test_a_run_gives_its_responses_beside_other_items(log):
     add_run(log, "run", [("i00", f"soup {n}") for n in range(6)])
     made = ArmRows(source(log)).run("run", 12)

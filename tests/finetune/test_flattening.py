@@ -54,3 +54,17 @@ def test_curves_that_tell_nothing_are_refused(scores):
 def test_a_score_that_is_no_number_is_refused():
     with pytest.raises(TrainingError):
         flattens_at({0: (0.1,), 2: (math.nan,)})
+
+
+def test_an_amount_that_does_harm_is_never_enough():
+    scores = {0: (0.9, 1.0), 4: (0.41, 0.53), 8: (0.30, 0.40)}
+    harms = {0: (0.0, 0.0), 4: (0.003, 0.001), 8: (0.004, 0.002)}
+    assert flattens_at(scores).enough == 8
+    curve = flattens_at(scores, harms=harms, most_harm=0.002)
+    assert curve.enough == 4
+    assert curve.harms == tuple(harms.values())
+    assert flattens_at(scores, harms=harms, most_harm=0.001).enough == 0
+    with pytest.raises(SettingError, match="harm of every seed"):
+        flattens_at(scores, harms=harms | {8: (0.1,)})
+    with pytest.raises(TrainingError):
+        flattens_at(scores, harms=harms | {8: (0.1, float("nan"))})

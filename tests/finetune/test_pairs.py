@@ -172,6 +172,21 @@ def test_similar_items_answer_the_query(log):
     assert all("soup" in known[row["item_id"]] for row in rows if not row["label"])
 
 
+def test_balanced_items_answer_the_query_where_pages_do(log):
+    known = texts(log)
+    soups = [item for item, text in known.items() if "soup" in text]
+    others = [item for item, text in known.items() if "soup" not in text]
+    assert len(soups) > 3
+    # A response to each soup but the last, and to something else.
+    pairs = pairs_of([*soups[:-1], others[0]], query="soup")
+    for answering, seen in ((True, set()), (False, {others[0]})):
+        maker = SlateMaker(log, kind="balanced", per_response=1, answering=answering)
+        rows = [row for seed in range(40) for row in maker.rows(pairs, "run", seed).to_pylist()]
+        vain = {row["item_id"] for row in rows if not row["label"]}
+        # What no response takes is not drawn, answer or not.
+        assert vain == {*soups[:-1]} | seen
+
+
 def test_only_known_and_named_items_stand_beside(log):
     maker = SlateMaker(log, per_response=6, candidates=["i01"])
     rows = maker.rows(pairs_of(["i05"] * 300), "run", 0).to_pylist()

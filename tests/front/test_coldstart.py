@@ -189,8 +189,9 @@ def test_the_rehearsal_measures_what_was_held_out_and_aimed_at(rehearsed):
                 )
                 for n in (amount, 0)
             ]
-            expected = ValidationObjective(cold=True).score(*tables)
-            assert result.curve.scores[place][seed] == pytest.approx(expected)
+            objective = ValidationObjective(cold=True)
+            assert result.curve.scores[place][seed] == pytest.approx(objective.score(tables[0]))
+            assert result.curve.harms[place][seed] == pytest.approx(objective.harm(*tables))
 
 
 @pytest.mark.train
