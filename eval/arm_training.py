@@ -159,7 +159,8 @@ class ValidationObjective:
 
     Log loss in nats: of all rows, or (``cold``) of the rows of cold items or users, as long as the
     warm rows lose no more than ``most_harm`` against the real arm, a mean over the seeds. Where
-    validation has fewer than ``fewest`` cold responses, all rows count.
+    validation has fewer than ``fewest`` responses of cold rows, or of warm ones, too few to choose
+    or to tell harm by, all rows count.
     """
 
     cold: bool = False
@@ -168,10 +169,11 @@ class ValidationObjective:
     of: Literal["items", "users"] = "items"
 
     def uses_cold(self, validation: pa.Table) -> bool:
-        """Whether the cold rows are many enough to choose by."""
+        """Whether cold rows decide, and whether there are enough of both kinds for that."""
         cold = self._cold(validation)
         labels = validation["label"].to_numpy()
-        return bool(self.cold and int((labels & cold).sum()) >= self.fewest)
+        fewest = min(int((labels & cold).sum()), int((labels & ~cold).sum()))
+        return self.cold and fewest >= self.fewest
 
     def score(self, validation: pa.Table) -> float:
         """Log loss of one model on the rows that decide."""

@@ -329,8 +329,9 @@ class _ColdStart:
         )
         if not measured:
             console.print(
-                f"[yellow]The {self.told.of} held out have fewer than {objective.fewest} responses "
-                "in the validation part: all rows are measured instead.[/yellow]"
+                f"[yellow]The {self.told.of} held out, or all others, have fewer than "
+                f"{objective.fewest} responses in the validation part: all rows are measured "
+                "instead.[/yellow]"
             )
         for amount, mean in zip(curve.amounts, curve.means, strict=True):
             console.print(f"{amount} visits each {one}: log loss {mean:.4f}")

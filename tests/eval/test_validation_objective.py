@@ -61,5 +61,9 @@ def test_too_few_cold_responses_are_no_ground_to_choose_on():
     after = table([*WARM, (0.9, True, True), (0.1, False, True)])
     few = ValidationObjective(cold=True, fewest=2)
     assert not few.uses_cold(after)
+    # Two responses of cold rows, and one of a warm row: too few to tell harm by.
+    more = table([*WARM, (0.9, True, True), (0.9, True, True)])
+    assert not few.uses_cold(more)
+    assert few.uses_cold(table([*WARM, *WARM, (0.9, True, True), (0.9, True, True)]))
     assert few.score(after) == pytest.approx((2 * log(2) - 2 * log(0.9)) / 4)
     assert few.harm(table([(0.1, True, False), *WARM[1:]] * 2), BEFORE) == 0.0
