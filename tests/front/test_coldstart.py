@@ -66,10 +66,10 @@ def with_curve(monkeypatch, enough, *, margin=0.0):
     """Decide the rehearsal: what a real one finds on so small a log is chance."""
     from footfall import cold_start as module
 
-    def decided(scores, **options):
-        assert options == {"margin": margin}
-        curve = flattens_at(scores, **options)
-        return type(curve)(curve.amounts, curve.scores, enough)
+    def decided(scores, *, harms, **options):
+        assert options == {"margin": margin, "most_harm": 0.002}
+        curve = flattens_at(scores, harms=harms, **options)
+        return type(curve)(curve.amounts, curve.scores, enough, curve.harms)
 
     monkeypatch.setattr(module, "flattens_at", decided)
 
@@ -132,6 +132,19 @@ def test_the_rehearsal_holds_out_items_with_history(filled, log):
     assert result.curve.amounts == (0, 2, 4)
     with Log.open(log) as opened:
         assert opened.count("runs", "training-part") == 0
+
+
+@pytest.mark.train
+def test_personas_know_nothing_of_what_is_held_out_or_comes_later(filled, log, tmp_path):
+    folder, _ = filled
+    people = ColdStartSettings.model_validate(SETTINGS).personas
+    made = {}
+    for name, source in (("own", folder / "rehearsal.duckdb"), ("whole", log)):
+        steps.make_personas(tmp_path / name, count=20, log=source, until=UNTIL, settings=people)
+        made[name] = (tmp_path / name).read_text(encoding="utf-8").splitlines()[1:]
+    found = (folder / "personas.jsonl").read_text(encoding="utf-8").splitlines()[1:]
+    assert found == made["own"]
+    assert found != made["whole"]
 
 
 @pytest.mark.train
