@@ -172,8 +172,8 @@ class ValidationObjective:
         """Whether cold rows decide, and whether there are enough of both kinds for that."""
         cold = self._cold(validation)
         labels = validation["label"].to_numpy()
-        fewest = min(int((labels & cold).sum()), int((labels & ~cold).sum()))
-        return self.cold and fewest >= self.fewest
+        responses = min(int((labels & cold).sum()), int((labels & ~cold).sum()))
+        return self.cold and responses >= self.fewest
 
     def score(self, validation: pa.Table) -> float:
         """Log loss of one model on the rows that decide."""

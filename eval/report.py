@@ -159,7 +159,7 @@ def verdict_sentence(content: ReportContent) -> str:
 
 
 def _arms_sentence(arms: ArmComparison) -> str:
-    found = next(v for v in arms.verdicts if v.slice == "all" and v.verdict == arms.verdict)
+    found = arms.overall(arms.synthetic[-1])
     versus_real = next(c for c in arms.comparisons if c.after == found.arm)
     row = versus_real.row("auc")
     words = f"{_auc_words(row)} compared with {arms.reference}"

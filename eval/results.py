@@ -236,10 +236,12 @@ class ArmComparison(_Table):
 
     @property
     def verdict(self) -> Verdict:
-        """The best verdict over all rows that a synthetic arm reached."""
-        found = {row.verdict for row in self.verdicts if row.slice == "all"}
-        order: tuple[Verdict, ...] = ("helped", "no evidence", "hurt")
-        return next(verdict for verdict in order if verdict in found)
+        """The verdict over all rows on the last synthetic arm, the one that is spoken of first."""
+        return self.overall(self.synthetic[-1]).verdict
+
+    def overall(self, arm: str) -> ArmVerdict:
+        """What is said of a synthetic arm over all rows."""
+        return next(row for row in self.verdicts if (row.slice, row.arm) == ("all", arm))
 
     def _records(self) -> list[_Record]:
         return list(self.verdicts)

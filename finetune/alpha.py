@@ -74,10 +74,10 @@ def choose_alpha(
     return AlphaChoice(candidates[best], candidates, scores)
 
 
-def finite_score(score: float, alpha: float, seed: int) -> float:
+def finite_score(score: float, alpha: float, seed: int, *, name: str = "score") -> float:
     """The score; a :class:`~footfall.errors.TrainingError` says whose is not finite."""
     if not np.isfinite(score):
-        raise TrainingError(f"The score at alpha {alpha:g}, seed {seed} is {score}.")
+        raise TrainingError(f"The {name} at alpha {alpha:g}, seed {seed} is {score}.")
     return float(score)
 
 

@@ -105,7 +105,8 @@ def choose_alpha_by_halving(
 
     Where a model may do ``harm`` elsewhere, a weight whose mean harm over the seeds of a rung is
     above ``most_harm`` comes after all that stay below, and does not win the last rung. The mean is
-    judged, because one training says little: between seeds the same rows differ by more.
+    judged, because one training says little: between seeds the same rows differ by more (an early
+    rung of one seed only decides which weights come first).
 
     Parameters
     ----------
@@ -132,7 +133,7 @@ def choose_alpha_by_halving(
         If there are no seeds or budgets, an alpha is negative, budgets do not rise, or the margin
         or ``most_harm`` is negative.
     TrainingError
-        If a score is not finite.
+        If a score or a harm is not finite.
     """
     positive = tuple(sorted({float(alpha) for alpha in alphas if alpha}))
     _check(positive, seeds, budgets, margin)
@@ -147,17 +148,22 @@ def choose_alpha_by_halving(
         scores, harms = [], []
         for alpha in candidates:
             models = [train(alpha, seed, budget) for seed in used]
-            scores.append(_finite(score, models, alpha, used))
-            harms.append(_finite(harm or _no_harm, models, alpha, used))
+            scores.append(_finite("score", score, models, alpha, used))
+            harms.append(_finite("harm", harm or _no_harm, models, alpha, used))
         rungs.append(AlphaRung(float(budget), used, candidates, tuple(scores), tuple(harms)))
     return _decide(tuple(rungs), margin, most_harm)
 
 
 def _finite(
-    measure: Callable[[Model], float], models: Sequence[Model], alpha: float, seeds: Sequence[int]
+    name: str,
+    measure: Callable[[Model], float],
+    models: Sequence[Model],
+    alpha: float,
+    seeds: Sequence[int],
 ) -> tuple[float, ...]:
     return tuple(
-        finite_score(measure(model), alpha, seed) for model, seed in zip(models, seeds, strict=True)
+        finite_score(measure(model), alpha, seed, name=name)
+        for model, seed in zip(models, seeds, strict=True)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class LearningCurve:
     amounts: tuple[int, ...]
     scores: tuple[tuple[float, ...], ...]
     enough: int
-    harms: tuple[tuple[float, ...], ...] = ()
+    harms: tuple[tuple[float, ...], ...]
 
     @property
     def means(self) -> tuple[float, ...]:
@@ -62,9 +63,10 @@ def flattens_at(
     Raises
     ------
     SettingError
-        If 0 is not among the amounts, or the amounts have different numbers of seeds.
+        If 0 is not among the amounts, the amounts have different numbers of seeds, or ``most_harm``
+        is negative.
     TrainingError
-        If a score is not finite.
+        If a score or a harm is not finite.
     """
     amounts = tuple(sorted(scores))
     if not amounts or amounts[0] != 0:
@@ -72,21 +74,23 @@ def flattens_at(
     table = [np.asarray(scores[amount], dtype=np.float64) for amount in amounts]
     if len({len(row) for row in table}) > 1 or not len(table[0]):
         raise SettingError("Every amount needs a score of every seed.")
-    lost = [
-        np.asarray([0.0] * len(row) if harms is None else harms[amount], dtype=np.float64)
-        for amount, row in zip(amounts, table, strict=True)
-    ]
-    if [len(row) for row in lost] != [len(row) for row in table]:
+    if most_harm < 0:
+        raise SettingError(f"most_harm: {most_harm} is negative.")
+    told = dict.fromkeys(amounts, (0.0,) * len(table[0])) if harms is None else harms
+    if any(len(told.get(amount, ())) != len(table[0]) for amount in amounts):
         raise SettingError("Every amount needs a harm of every seed.")
-    if not all(np.isfinite(row).all() for row in (*table, *lost)):
-        raise TrainingError("A score of the learning curve is not finite.")
-    harmless = [n == 0 or row.mean() <= most_harm for n, row in enumerate(lost)]
-    allowed = [n for n, fine in enumerate(harmless) if fine]
+    harm = [np.asarray(told[amount], dtype=np.float64) for amount in amounts]
+    if not all(np.isfinite(row).all() for row in (*table, *harm)):
+        raise TrainingError("A score or a harm of the learning curve is not finite.")
+    allowed = [n for n, row in enumerate(harm) if n == 0 or row.mean() <= most_harm]
     best = min(allowed, key=lambda n: float(table[n].mean()))
     for n in allowed:
         worse = table[n] - table[best]
         error = worse.std(ddof=1) / np.sqrt(len(worse)) if len(worse) > 1 else 0.0
         if worse.mean() <= margin * error:
-            told, harm = (tuple(tuple(map(float, r)) for r in rows) for rows in (table, lost))
-            return LearningCurve(amounts, told, amounts[n], harm)
+            return LearningCurve(amounts, _tuples(table), amounts[n], _tuples(harm))
     raise AssertionError("the best amount is never worse than itself")
+
+
+def _tuples(rows: Sequence[np.ndarray[Any, Any]]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(map(float, row)) for row in rows)

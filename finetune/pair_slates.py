@@ -52,7 +52,8 @@ class SlateMaker:
     candidates:
         Items that may stand there though they have no response; all when not given.
     answering:
-        With ``balanced``, items that answer the query come first, as they do on a real page.
+        With ``balanced``, items that answer the query come first, as they do on a real page, but
+        none more often than it should.
     """
 
     def __init__(
@@ -82,8 +83,8 @@ class SlateMaker:
         if kind == "random":
             weights = (weights > 0).astype(np.float64)
         self._weights = weights / weights.sum()
-        answering = kind in {"similar", "mixed"} or (answering and kind == "balanced")
-        self._search = BM25Search(self._catalog) if answering else None
+        self._answering = answering
+        self._search = BM25Search(self._catalog) if kind in {"similar", "mixed"} else None
 
     def rows(self, pairs: pa.Table, origin: str, seed: int) -> pa.Table:
         """One slate a pair, as :func:`~footfall.finetune.row_description.describe_rows` takes them.
@@ -93,16 +94,13 @@ class SlateMaker:
         """
         rng = np.random.default_rng([seed, 2])
         taken = self._catalog.places(pairs["item_id"].to_pylist())
-        weights = self._weights
-        allowed = weights > 0
+        queries = pairs["query"].to_pylist()
         if self._kind == "balanced":
-            # Others only where so few items are taken that a slate lacks some.
-            counts = np.bincount(taken, minlength=len(weights))
-            weights = counts / max(1, counts.sum()) + _LAST_RESORT * weights
-            allowed = counts > 0
-        beside = self._popular(taken, weights, rng)
+            beside = self._balanced(taken, queries, rng)
+        else:
+            beside = self._popular(taken, self._weights, rng)
         if self._search is not None:
-            self._put_similar(beside, taken, allowed, pairs["query"].to_pylist(), rng)
+            self._put_similar(beside, taken, queries, rng)
         places = np.column_stack([taken, beside])
         size = places.shape[1]
         # The response stands anywhere: a fixed place would tell it.
@@ -139,22 +137,60 @@ class SlateMaker:
             beside[start:stop, :most] = np.where(finite, nearest, -1)
         return beside
 
+    def _balanced(
+        self, taken: Array, queries: Sequence[str | None], rng: np.random.Generator
+    ) -> Array:
+        """Every taken item so often in vain as its responses ask for."""
+        counts = np.bincount(taken, minlength=len(self._weights))
+        owed = counts.astype(np.float64) * self._per_response
+        answers = np.full((len(taken), self._per_response), -1, np.int64)
+        if self._answering:
+            self._put_answers(answers, taken, owed, queries, rng)
+        # Others only where so few items are taken that a slate lacks some.
+        weights = owed / max(1.0, owed.sum()) + _LAST_RESORT * self._weights
+        beside = self._popular(taken, weights, rng)
+        for slate in np.flatnonzero((answers >= 0).any(axis=1)):
+            own = answers[slate][answers[slate] >= 0]
+            others = beside[slate][~np.isin(beside[slate], own)]
+            beside[slate] = np.concatenate([own, others])[: self._per_response]
+        return beside
+
+    def _put_answers(
+        self,
+        beside: Array,
+        taken: Array,
+        owed: Array,
+        queries: Sequence[str | None],
+        rng: np.random.Generator,
+    ) -> None:
+        """Answers to the query among the items taken, each at most as often as it is ``owed``."""
+        shown = self._catalog.subset(self._catalog.item_ids[owed > 0].tolist())
+        distinct = sorted({query for query in queries if query})
+        found = dict(zip(distinct, BM25Search(shown).search(distinct, limit=_FOUND), strict=True))
+        for slate in rng.permutation(len(taken)):
+            answers = self._catalog.places(found.get(queries[slate] or "", []))
+            answers = answers[(answers != taken[slate]) & (owed[answers] >= 1.0)]
+            wanted = min(len(answers), self._per_response)
+            share = owed[answers] / max(1.0, owed[answers].sum())
+            chosen = rng.choice(answers, wanted, replace=False, p=share) if wanted else answers
+            beside[slate, :wanted] = chosen
+            owed[chosen] -= 1.0
+
     def _put_similar(
         self,
         beside: Array,
         taken: Array,
-        allowed: Array,
         queries: Sequence[str | None],
         rng: np.random.Generator,
     ) -> None:
-        """Replace (half of) the items by allowed answers to the query, where there are any."""
+        """Replace (half of) the popular items by answers to the query, where there are any."""
         assert self._search is not None
         wanted = self._per_response // 2 if self._kind == "mixed" else self._per_response
         distinct = sorted({query for query in queries if query})
         found = dict(zip(distinct, self._search.search(distinct, limit=_FOUND), strict=True))
         for slate, query in enumerate(queries):
             answers = self._catalog.places(found[query]) if query else np.zeros(0, np.int64)
-            answers = answers[(answers != taken[slate]) & allowed[answers]]
+            answers = answers[(answers != taken[slate]) & (self._weights[answers] > 0)]
             answers = rng.permutation(answers[~np.isin(answers, beside[slate])])[:wanted]
             beside[slate, : len(answers)] = answers
 

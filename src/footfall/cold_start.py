@@ -131,6 +131,7 @@ class _ColdStart:
         if settings.tuning is not None:
             stages.run("tune", settings.tuning, self.tuned / TUNING_CARD, self._tune)
         told = settings.model_dump(mode="json", exclude={"personas", "tuning"})
+        told["rule"] = asdict(self._objective)
         stamps = folder_hashes(settings.engine.model, settings.training.encoder)
         stages.run("rehearse", [told, *stamps], self.curve_file, self._rehearse)
         stages.run("fill", "", self.changes_file, self._fill)
@@ -144,6 +145,10 @@ class _ColdStart:
             curve=curve,
             enough=curve.enough,
         )
+
+    @property
+    def _objective(self) -> ValidationObjective:
+        return ValidationObjective(cold=True, of=self.told.of)
 
     def _file(self, name: str, part: str) -> Path:
         return self.folder / f"{name}-{part}.parquet"
@@ -308,7 +313,7 @@ class _ColdStart:
         validation = validation.with_column(f"{self.gap.kind}_cold", cold)
         weighed, scored = self._fuse(real).examples, self.folder / "scores"
         trainer = ArmTrainer(weighed, validation, None, self.settings.training, scored)
-        objective = ValidationObjective(cold=True, of=self.told.of)
+        objective = self._objective
         scores: dict[int, list[float]] = {}
         harms: dict[int, list[float]] = {}
         reference: dict[int, pa.Table] = {}

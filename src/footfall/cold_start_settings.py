@@ -72,7 +72,9 @@ class ColdStart(BaseModel):
         1.0, ge=0, description="Standard errors by which more visits have to be better."
     )
     alpha: float = Field(1.0, gt=0, description="Weight of a simulated row beside a real one.")
-    beside: Beside = Field("balanced", description="What stands beside a simulated response.")
+    beside: Beside = Field(
+        "balanced", description="What stands beside a simulated response, as in `[proof]`."
+    )
     seeds: TrainingSeeds = Field((0, 1), description="Training seeds.")
     train_slates: int | None = Field(None, ge=1, description="Most real searches trained on.")
     validation_slates: int | None = Field(None, ge=1, description="Most searches validated on.")

@@ -33,7 +33,7 @@ from footfall.finetune.part_examples import read_part_examples
 from footfall.finetune.parts import copy_training_part, part_searches
 from footfall.lift_arms import LiftArms
 from footfall.lift_recipe import CEILING, FUSED, LLM_ARMS, LiftRecipe
-from footfall.lift_verdict import lift_cautions, lift_sentence
+from footfall.lift_verdict import FEW_TO_CHOOSE_BY, lift_cautions, lift_sentence
 from footfall.progress import console, track
 from footfall.simulator import Log
 from footfall.simulator.aimed_response import require_fitted_response
@@ -133,7 +133,8 @@ class _Lift:
             self._arms.make,
         )
         choice = recipe.proof.model_dump(exclude={"resamples", "seeds"})
-        trained = [recipe.training, choice, *folder_hashes(recipe.training.encoder)]
+        rule = asdict(self._objective)
+        trained = [recipe.training, choice, rule, *folder_hashes(recipe.training.encoder)]
         self.stages.run("weights", trained, self.alphas_file, self._choose)
         self.stages.run(
             "train",
@@ -282,6 +283,8 @@ class _Lift:
         """The weight of every arm's added rows, on real validation data; 0 may win."""
         proof = self.recipe.proof
         chosen = {}
+        if proof.choose_by == "cold" and not self._cold_decides():
+            console.print(f"[yellow]{FEW_TO_CHOOSE_BY}[/yellow]")
         with track("Weights of the arms", len(proof.arms)) as progress:
             for arm in proof.arms:
                 progress.describe(f"Weight of {arm}")
@@ -289,9 +292,16 @@ class _Lift:
                 progress.advance()
         write_json(self.alphas_file, chosen)
 
+    @property
+    def _objective(self) -> ValidationObjective:
+        return ValidationObjective(cold=self.recipe.proof.choose_by == "cold")
+
+    def _cold_decides(self) -> bool:
+        validation = load_examples(self.examples / "validation.parquet")
+        return self._objective.uses_cold(validation.table)
+
     def _weight(self, arm: str) -> HalvingChoice:
-        proof = self.recipe.proof
-        objective = ValidationObjective(cold=proof.choose_by == "cold")
+        proof, objective = self.recipe.proof, self._objective
         reference: dict[tuple[int, float], pa.Table] = {}
 
         def train(alpha: float, seed: int, budget: float) -> tuple[ArmScores, pa.Table]:
@@ -369,7 +379,9 @@ class _Lift:
                 verdict=self._verdict(),
                 arms=self._comparison(),
                 cost=cost,
-                cautions=lift_cautions(self._comparison(), self._alphas(), self.recipe),
+                cautions=lift_cautions(
+                    self._alphas(), self.recipe, cold_decides=self._cold_decides()
+                ),
             ),
         )
 

@@ -54,9 +54,10 @@ class Proof(BaseModel):
     )
     beside: Beside = Field(
         "balanced",
-        description="What stands beside a made response: items by popularity (where the log says "
-        "what was shown, by likeness to the query), similar, mixed, random, balanced "
-        "(as often as the made responses take them), or the visit's page.",
+        description="What stands beside a made response: balanced (what made responses take, as "
+        "often as they do), popularity, similar (to the query), mixed, random, or the visit's "
+        "page. Where the log says what was shown, popularity means similar, and balanced takes "
+        "answers to the query first.",
     )
     alphas: tuple[float, ...] = Field(
         (0.05, 0.25, 1.0),

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from footfall.eval import ArmComparison
     from footfall.lift_recipe import LiftRecipe
 
-__all__ = ["lift_cautions", "lift_sentence"]
+__all__ = ["FEW_TO_CHOOSE_BY", "lift_cautions", "lift_sentence"]
+
+#: Why the weights are not chosen by cold rows though the recipe asks for it.
+FEW_TO_CHOOSE_BY: Final = (
+    "The validation part has too few responses of cold rows, or of warm ones, to choose weights by "
+    "cold rows: they are chosen by all rows, and harm to warm ones is not watched by itself."
+)
 
 _WORDS: Final = {
     "helped": "helped",
@@ -22,11 +28,11 @@ _WORDS: Final = {
 #: Fewest seeds of a proof, and the share of the rows of the largest arm that needs no word.
 _FEWEST_SEEDS: Final = 5
 _ENOUGH: Final = 0.98
-_SLICES: Final = ("cold items", "warm items", "all")
+_SLICES: Final = ("cold items", "warm items", "cold users", "all")
 
 
 def lift_sentence(comparison: ArmComparison, alphas: dict[str, dict[str, Any]]) -> str:
-    """What the synthetic arms did, the last first: on cold items, on warm ones, on all rows."""
+    """What the synthetic arms did, the last first: on cold and warm items, cold users, all rows."""
     told = [_arm_sentence(comparison, alphas, arm) for arm in reversed(comparison.synthetic)]
     return " ".join(told)
 
@@ -40,10 +46,18 @@ def _arm_sentence(comparison: ArmComparison, alphas: dict[str, dict[str, Any]], 
         )
     found = {row.slice: row for row in comparison.verdicts if row.arm == arm}
     for name in _SLICES:
-        if name in found:
+        if name in found and _says_more(comparison, arm, name):
             row = found[name]
             said.append(f"{name.capitalize()}: {arm} {_WORDS[row.verdict]}. {row.reason}")
     return " ".join(said)
+
+
+def _says_more(comparison: ArmComparison, arm: str, name: str) -> bool:
+    """Where everybody is a stranger, cold users are all rows again."""
+    if name != "cold users":
+        return True
+    versus_real = comparison.versus(comparison.reference, arm)
+    return versus_real is not None and versus_real.row("auc", "warm users").difference is not None
 
 
 def _short_arms(recipe: LiftRecipe) -> str:
@@ -55,10 +69,13 @@ def _short_arms(recipe: LiftRecipe) -> str:
 
 
 def lift_cautions(
-    comparison: ArmComparison, alphas: dict[str, dict[str, Any]], recipe: LiftRecipe
+    alphas: dict[str, dict[str, Any]], recipe: LiftRecipe, *, cold_decides: bool
 ) -> list[str]:
-    """What a reader has to know before believing the numbers."""
-    del comparison
+    """What a reader has to know before believing the numbers.
+
+    ``cold_decides`` says whether the validation part has enough cold and warm responses to choose
+    the weights as ``choose_by = "cold"`` asks.
+    """
     proof = recipe.proof
     weights = ", ".join(f"{arm} {told['alpha']:g}" for arm, told in alphas.items())
     said = [
@@ -68,6 +85,8 @@ def lift_cautions(
         "Items to aim at are those shown later without a response in the training part: that and "
         "how often they are shown is taken as known beforehand, what people do with them is not.",
     ]
+    if proof.choose_by == "cold" and not cold_decides:
+        said.append(FEW_TO_CHOOSE_BY)
     if len(proof.seeds) < _FEWEST_SEEDS:
         said.append(
             f"{len(proof.seeds)} training seeds: fewer than {_FEWEST_SEEDS} say little of how "

@@ -200,6 +200,9 @@ def test_arms_of_other_test_rows_are_refused(make_scores):
 def test_arms_without_controls_say_so_and_missing_arms_are_errors(make_scores):
     arms = {"real": make_scores(0.5), "a": make_scores(3.0, noise=4), "b": make_scores(0.5)}
     found = compare_arms(arms, synthetic=["a", "b"], **FEW)
+    # The last one is what a report speaks of, however well another did.
+    assert found.overall("a").verdict != found.overall("b").verdict
+    assert found.verdict == found.overall("b").verdict
     assert "no control" in found.verdicts[0].reason
     assert len(found.verdicts) == 2 * len(SLICES)
     with pytest.raises(DataError, match="no arm 'llm'"):

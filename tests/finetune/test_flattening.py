@@ -58,13 +58,19 @@ def test_a_score_that_is_no_number_is_refused():
 
 def test_an_amount_that_does_harm_is_never_enough():
     scores = {0: (0.9, 1.0), 4: (0.41, 0.53), 8: (0.30, 0.40)}
-    harms = {0: (0.0, 0.0), 4: (0.003, 0.001), 8: (0.004, 0.002)}
+    harms = {0: (0.0, 0.0), 4: (0.0028, 0.001), 8: (0.004, 0.002)}
     assert flattens_at(scores).enough == 8
     curve = flattens_at(scores, harms=harms, most_harm=0.002)
     assert curve.enough == 4
     assert curve.harms == tuple(harms.values())
     assert flattens_at(scores, harms=harms, most_harm=0.001).enough == 0
+    # Nothing simulated is always allowed, and needs no measure.
+    assert flattens_at(scores, harms=dict.fromkeys(scores, (0.5, 0.5))).enough == 0
     with pytest.raises(SettingError, match="harm of every seed"):
         flattens_at(scores, harms=harms | {8: (0.1,)})
+    with pytest.raises(SettingError, match="harm of every seed"):
+        flattens_at(scores, harms={0: (0.0, 0.0), 4: (0.0, 0.0)})
+    with pytest.raises(SettingError, match="most_harm"):
+        flattens_at(scores, harms=harms, most_harm=-0.1)
     with pytest.raises(TrainingError):
         flattens_at(scores, harms=harms | {8: (0.1, float("nan"))})

@@ -177,14 +177,27 @@ def test_balanced_items_answer_the_query_where_pages_do(log):
     soups = [item for item, text in known.items() if "soup" in text]
     others = [item for item, text in known.items() if "soup" not in text]
     assert len(soups) > 3
-    # A response to each soup but the last, and to something else.
-    pairs = pairs_of([*soups[:-1], others[0]], query="soup")
-    for answering, seen in ((True, set()), (False, {others[0]})):
+    # Responses to all soups but one and to as many other things, after words of their own.
+    taken = [*soups[:-1], *others[: len(soups) - 1]]
+    pairs = pa.concat_tables(
+        pairs_of([item] * (10 + 10 * (n % 3)), query=known[item].split()[0])
+        for n, item in enumerate(taken)
+    )
+    kinds = {}
+    for answering in (True, False):
         maker = SlateMaker(log, kind="balanced", per_response=1, answering=answering)
-        rows = [row for seed in range(40) for row in maker.rows(pairs, "run", seed).to_pylist()]
-        vain = {row["item_id"] for row in rows if not row["label"]}
+        rows = [row for seed in range(5) for row in maker.rows(pairs, "run", seed).to_pylist()]
+        vain = [row for row in rows if not row["label"]]
         # What no response takes is not drawn, answer or not.
-        assert vain == {*soups[:-1]} | seen
+        assert {row["item_id"] for row in vain} == set(taken)
+        # No item's words make it seem taken more often than another.
+        for item in taken:
+            labels = [row["label"] for row in rows if row["item_id"] == item]
+            assert np.mean(labels) == pytest.approx(0.5, abs=0.08)
+        asked = [row for row in vain if "soup" in row["query"]]
+        kinds[answering] = np.mean(["soup" in known[row["item_id"]] for row in asked])
+    assert kinds[True] > 0.85
+    assert kinds[False] < 0.7
 
 
 def test_only_known_and_named_items_stand_beside(log):

@@ -135,7 +135,7 @@ def test_the_rehearsal_holds_out_items_with_history(filled, log):
 
 
 @pytest.mark.train
-def test_personas_know_nothing_of_what_is_held_out_or_comes_later(filled, log, tmp_path):
+def test_personas_are_fitted_without_what_is_held_out(filled, log, tmp_path):
     folder, _ = filled
     people = ColdStartSettings.model_validate(SETTINGS).personas
     made = {}

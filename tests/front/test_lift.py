@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,8 +13,9 @@ from footfall.cli import app
 from footfall.errors import DataError, SettingError
 from footfall.eval.arm_training import ArmTrainer
 from footfall.finetune import load_examples
+from footfall.finetune.arms import CONTROLS
 from footfall.lift import run_lift
-from footfall.lift_recipe import LiftRecipe
+from footfall.lift_recipe import LLM_ARMS, LiftRecipe
 from footfall.recipe import load_settings
 from footfall.simulator import Log
 
@@ -321,12 +323,15 @@ def test_a_wrong_recipe_is_refused_before_any_work(tmp_path, small_source, old, 
 
 
 @pytest.mark.parametrize(
-    "name", ["lift-bestbuy", "lift-complete-journey", "lift-coupon", "lift-coupon-64", "lift-ogeek"]
+    "name",
+    [
+        file.name.removesuffix(".toml")
+        for file in files("footfall").joinpath("recipes").iterdir()
+        if file.name.startswith("lift-")
+    ],
 )
 def test_packaged_recipes_are_whole(name):
     recipe = load(name)
     assert len(recipe.proof.seeds) >= 5
-    assert {"llm-untuned", "llm-tuned", "title", "neighbours", "oversampled"} <= set(
-        recipe.proof.arms
-    )
+    assert {*CONTROLS, *LLM_ARMS} <= set(recipe.proof.arms)
     assert np.isfinite(recipe.proof.margin)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from math import log
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 from test_lift import load, recipe_file
 
 from footfall.errors import NoResponseError, SettingError
 from footfall.lift import _judged, _Lift, run_lift
-from footfall.lift_verdict import lift_cautions, lift_sentence
+from footfall.lift_verdict import FEW_TO_CHOOSE_BY, lift_cautions, lift_sentence
 from footfall.simulator import Log
 
 
@@ -18,8 +20,26 @@ def verdict(arm, name, word):
     return SimpleNamespace(arm=arm, slice=name, verdict=word, reason=f"{arm} on {name}.")
 
 
+def compared(strangers_only, **told):
+    """A comparison whose warm users are no rows where everybody is a stranger."""
+    row = SimpleNamespace(difference=None if strangers_only else 0.1)
+    versus = SimpleNamespace(row=lambda metric, name: {("auc", "warm users"): row}[metric, name])
+    return SimpleNamespace(reference="real", versus=lambda before, after: versus, **told)
+
+
+@pytest.mark.parametrize("strangers_only", [True, False])
+def test_cold_users_are_spoken_of_where_they_are_not_all(strangers_only):
+    verdicts = [verdict("llm", "cold users", "hurt"), verdict("llm", "all", "hurt")]
+    said = lift_sentence(
+        compared(strangers_only, synthetic=["llm"], verdicts=verdicts), {"llm": {"alpha": 1.0}}
+    )
+    assert said.endswith("All: llm hurt. llm on all.")
+    assert ("Cold users: llm hurt. llm on cold users." in said) is not strangers_only
+
+
 def test_all_synthetic_arms_are_spoken_of_the_last_first():
-    comparison = SimpleNamespace(
+    comparison = compared(
+        True,
         synthetic=["llm-untuned", "llm-tuned"],
         verdicts=[
             verdict("llm-untuned", "cold items", "hurt"),
@@ -53,7 +73,7 @@ def test_few_seeds_and_short_arms_are_cautioned_of(tmp_path):
     (recipe.folder / "examples" / "arms.json").write_text(json.dumps(rows))
     Log.create(recipe.folder / "shop.duckdb").close()
     alphas = {"title": {"alpha": 0.25}, "ceiling": {"alpha": 1.0}}
-    said = " ".join(lift_cautions(SimpleNamespace(), alphas, recipe))
+    said = " ".join(lift_cautions(alphas, recipe, cold_decides=True))
     assert "title 0.25, ceiling 1." in said
     assert "2 training seeds: fewer than 5" in said
     assert "fewer rows than the largest: ceiling (25%)." in said
@@ -61,7 +81,7 @@ def test_few_seeds_and_short_arms_are_cautioned_of(tmp_path):
     rows["ceiling"]["rows"] = 199
     (recipe.folder / "examples" / "arms.json").write_text(json.dumps(rows))
     said = " ".join(
-        lift_cautions(SimpleNamespace(), alphas, recipe.model_copy(update={"proof": enough}))
+        lift_cautions(alphas, recipe.model_copy(update={"proof": enough}), cold_decides=True)
     )
     assert "responses only" not in said
     with Log.open(recipe.folder / "shop.duckdb", read_only=False) as log:
@@ -73,9 +93,14 @@ def test_few_seeds_and_short_arms_are_cautioned_of(tmp_path):
             "INSERT INTO searches BY NAME SELECT 's/1' AS search_id, 's' AS session_id, 1 AS step, "
             "1 AS page, 'reconstructed' AS candidates, 'real' AS origin"
         )
-    assert "responses only" in " ".join(lift_cautions(SimpleNamespace(), alphas, recipe))
+    assert "responses only" in " ".join(lift_cautions(alphas, recipe, cold_decides=True))
     assert "fewer than" not in said
     assert "fewer rows" not in said
+    assert FEW_TO_CHOOSE_BY not in said
+    assert FEW_TO_CHOOSE_BY in lift_cautions(alphas, recipe, cold_decides=False)
+    by_all = recipe.proof.model_copy(update={"choose_by": "all"})
+    recipe = recipe.model_copy(update={"proof": by_all})
+    assert FEW_TO_CHOOSE_BY not in lift_cautions(alphas, recipe, cold_decides=False)
 
 
 def test_wrong_options_of_a_generator_are_told_before_any_work(tmp_path):
@@ -106,3 +131,32 @@ def test_a_response_that_the_logs_own_model_does_not_tell_is_told_early(
     monkeypatch.setattr(_Lift, "_make_people", lambda *_: pytest.fail("told too late"))
     with pytest.raises(NoResponseError, match="tells `clicked`, and `purchased`"):
         run_lift(load(path))
+
+
+@pytest.mark.parametrize(("lost", "alpha"), [((0.04, 0.0), 1.0), ((0.06, 0.0), 0.0)])
+def test_a_weight_that_harms_warm_rows_is_not_taken(tmp_path, monkeypatch, lost, alpha):
+    """Judged by the mean over the seeds, whatever cold rows gain."""
+
+    def scores(arm, added, alpha, seed, *, budget):
+        warm = 0.5 - (lost[seed - 100] if alpha else 0.0)
+        rows = [(warm, label, False) for label in (True, False)] * 20
+        rows += [(0.9 if alpha else 0.5, True, True), (0.1 if alpha else 0.5, False, True)] * 20
+        names = ("probability", "label", "item_cold")
+        table = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+        return SimpleNamespace(validation=pa.table(table | {"weight": [1.0] * len(rows)}))
+
+    recipe = load(recipe_file(tmp_path, tmp_path, ["title"]))
+    proof = recipe.proof.model_copy(update={"alpha_seeds": (100, 101)})
+    lift = _Lift(recipe.model_copy(update={"proof": proof}))
+    lift.__dict__["_trainer"] = SimpleNamespace(train=scores)
+    lift.__dict__["_arms"] = SimpleNamespace(file=lambda arm, seed: None)
+    monkeypatch.setattr("footfall.lift.load_examples", lambda file: None)
+    choice = lift._weight("title")
+    assert choice.alpha == alpha
+    assert choice.rungs[-1].mean_harms[1] == pytest.approx(_mean_loss(lost), rel=1e-6)
+
+
+def _mean_loss(lost):
+    """Of warm rows of both labels whose chance falls from a half by so much."""
+    each = [-(log(0.5 - x) + log(0.5 + x)) / 2 - log(2) for x in lost]
+    return sum(each) / len(each)

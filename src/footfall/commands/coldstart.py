@@ -91,6 +91,11 @@ def coldstart(
             f"Result: {result.enough} visits each of the {told} are enough; log loss of "
             f"{_MEASURED[result.measured]} in the rehearsal fell by {result.curve.gain:.4f}."
         )
+        if result.enough == result.curve.amounts[-1]:
+            typer.echo(
+                "The gain had not flattened by then: it is the largest number that was tried "
+                "(coldstart.amounts)."
+            )
     changed = folder / f"{chosen.coldstart.of}.parquet"
     typer.echo(f"Fused set: {result.fused}\nModel: {result.model}\nWhat changed: {changed}")
 
