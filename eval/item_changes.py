@@ -35,6 +35,26 @@ WITH visits AS (
     SELECT item_id, count(*) AS visits, count(DISTINCT user_id) AS shoppers,
            count(DISTINCT query) AS queries
     FROM taken GROUP BY item_id
+), described AS (
+    SELECT user_id, origin, from_json(demographics, '"MAP(VARCHAR, VARCHAR)"') AS told
+    FROM users WHERE demographics <> '{}' AND origin IN ('real', $run)
+), traits AS (
+    SELECT user_id, origin, each.key || ': ' || each.value AS trait
+    FROM (SELECT user_id, origin, unnest(map_entries(told)) AS each FROM described)
+), usual AS (
+    SELECT trait, count(*) / (SELECT count(*) FROM described WHERE origin = 'real') AS share
+    FROM traits WHERE origin = 'real' GROUP BY trait
+), met_by AS (
+    SELECT DISTINCT item_id, user_id FROM taken SEMI JOIN described USING (user_id)
+), own AS (
+    SELECT item_id, trait, count(*) / any_value(people) AS share FROM met_by
+    JOIN (SELECT item_id, count(*) AS people FROM met_by GROUP BY item_id) USING (item_id)
+    JOIN traits USING (user_id) GROUP BY item_id, trait
+), who AS (
+    SELECT item_id, list(trait ORDER BY excess DESC, trait)[1:$told] AS shoppers_are
+    FROM (SELECT o.item_id, o.trait, o.share - coalesce(u.share, 0) AS excess
+          FROM own o LEFT JOIN usual u USING (trait))
+    WHERE excess > 0 GROUP BY item_id
 ), words AS (
     SELECT item_id, list(query ORDER BY n DESC, query)[1:$told] AS typed FROM asked GROUP BY item_id
 ), near AS (
@@ -42,10 +62,11 @@ WITH visits AS (
     FROM beside JOIN items ON items.item_id = beside.other GROUP BY beside.item_id
 )
 SELECT a.item_id, i.text, i.category, coalesce(c.visits, 0) AS visits,
-       coalesce(c.shoppers, 0) AS shoppers, coalesce(c.queries, 0) AS queries,
+       coalesce(c.shoppers, 0) AS shoppers, coalesce(p.shoppers_are, []) AS shoppers_are,
+       coalesce(c.queries, 0) AS queries,
        coalesce(w.typed, []) AS typed, coalesce(n.shown_beside, []) AS shown_beside
 FROM aimed a JOIN items i USING (item_id) LEFT JOIN counts c USING (item_id)
-LEFT JOIN words w USING (item_id) LEFT JOIN near n USING (item_id)
+LEFT JOIN words w USING (item_id) LEFT JOIN near n USING (item_id) LEFT JOIN who p USING (item_id)
 ORDER BY a.item_id
 """
 
@@ -95,7 +116,9 @@ def item_changes(
     -------
     pyarrow.Table
         ``item_id``, ``text``, ``category``, ``visits``, ``shoppers`` (different ones),
-        ``queries`` (different ones), ``typed`` and ``shown_beside`` (the most frequent five),
+        ``shoppers_are`` (the five values of demographics that these have most above their share
+        among the log's people), ``queries`` (different ones), ``typed`` and ``shown_beside`` (the
+        most frequent five),
         ``probes`` (pages), ``probability_before``, ``probability_after``, ``rank_before`` and
         ``rank_after``: means over the item's probes, null without any. Rank 1 is the top.
     """

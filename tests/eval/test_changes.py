@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,28 @@ def log(tmp_path: Path) -> Iterator[Log]:
                 for item, kind in kinds.items()
             ],
         )
+        people = [
+            ("real-1", "real", {"age": "65+", "home.kind": "flat"}),
+            ("real-2", "real", {"age": "25-34", "home.kind": "flat"}),
+            ("real-3", "real", {"age": "25-34"}),
+            ("real-4", "real", {}),
+            (f"{RUN}/ann", RUN, {"age": "65+", "home.kind": "flat"}),
+            (f"{RUN}/bob", RUN, {"age": "65+", "home.kind": "船"}),
+            # Met nothing.
+            (f"{RUN}/eve", RUN, {"age": "25-34"}),
+        ]
+        add(
+            "users",
+            [
+                {
+                    "user_id": user,
+                    "locale": "zh_CN",
+                    "demographics": json.dumps(told),
+                    "origin": origin,
+                }
+                for user, origin, told in people
+            ],
+        )
         add(
             "sessions",
             [
@@ -145,6 +168,8 @@ def test_an_item_is_told_with_who_met_it_and_how_it_is_scored(log: Log) -> None:
         "category": "drinks",
         "visits": 3,
         "shoppers": 2,
+        # Both, and one of three real people of whom something is told. Flats are fewer than usual.
+        "shoppers_are": ["age: 65+", "home.kind: 船"],
         "queries": 2,
         "typed": ["green tea", "绿茶"],
         "shown_beside": ["ROPE", "SOAP"],
@@ -155,6 +180,7 @@ def test_an_item_is_told_with_who_met_it_and_how_it_is_scored(log: Log) -> None:
         "rank_after": 1.5,
     }
     assert (unmet["item_id"], unmet["visits"], unmet["typed"]) == ("soap", 0, [])
+    assert unmet["shoppers_are"] == []
     assert unmet["probes"] is None
     assert unmet["rank_after"] is None
 

@@ -101,10 +101,11 @@ def coldstart(
 
 
 def _items_table(rows: list[dict[str, Any]]) -> Table:
-    table = Table("item", "typed", "shown beside", "probability", "rank")
+    table = Table("item", "shoppers are", "typed", "shown beside", "probability", "rank")
     for row in rows:
         table.add_row(
             row["text"],
+            ", ".join(row["shoppers_are"][:2]) or "–",
             ", ".join(row["typed"][:3]),
             row["shown_beside"][0][:40] if row["shown_beside"] else "–",
             *_scores(row),
