@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+import pyarrow.parquet as pq
+
 from footfall.errors import DataError, SettingError
 from footfall.files import whole_file
 from footfall.finetune.alpha import validation_log_loss
@@ -20,6 +22,7 @@ from footfall.finetune.alpha_halving import (
 from footfall.finetune.click_model import ClickModel
 from footfall.finetune.click_settings import ClickSettings
 from footfall.finetune.example_files import load_examples, save_examples
+from footfall.finetune.fusion_report import rescaled_provenance, save_provenance
 from footfall.progress import console, track
 
 __all__ = ["choose_weight"]
@@ -46,8 +49,8 @@ def choose_weight(
     ----------
     folder:
         With the files of ``footfall fuse``. Into its folder ``chosen`` go the training sets at
-        the weight that was chosen, controls included, and the course of the choice
-        (``alpha.json``).
+        the weight that was chosen, controls included, the provenance of the rows at that weight,
+        and the course of the choice (``alpha.json``).
     settings:
         Of the classifiers that are compared; their seed is replaced.
     factors, seeds, budgets, margin:
@@ -105,6 +108,10 @@ def choose_weight(
         if (place / f"{name}.parquet").is_file():
             rows = load_examples(place / f"{name}.parquet").with_synthetic_scaled(choice.alpha)
             save_examples(rows.take(rows.weights > 0), chosen / f"{name}.parquet")
+    told = place / "provenance.parquet"
+    if told.is_file():
+        rescaled = rescaled_provenance(pq.read_table(told), choice.alpha)
+        save_provenance(rescaled, chosen / "provenance.parquet")
     with whole_file(chosen / "alpha.json") as partial:
         partial.write_text(json.dumps(asdict(choice), indent=1) + "\n", encoding="utf-8")
     return choice

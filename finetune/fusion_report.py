@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,6 +21,7 @@ __all__ = [
     "FusionReport",
     "RowFates",
     "provenance_table",
+    "rescaled_provenance",
     "save_provenance",
     "summarise",
 ]
@@ -165,6 +167,16 @@ def provenance_table(fates: RowFates) -> pa.Table:
     return pa.table({name: columns[name] for name in PROVENANCE_SCHEMA.names}).cast(
         PROVENANCE_SCHEMA
     )
+
+
+def rescaled_provenance(provenance: pa.Table, factor: float) -> pa.Table:
+    """The same rows at ``factor`` times their weight: ``alpha`` and ``weight`` are multiplied."""
+    for name in ("alpha", "weight"):
+        place = provenance.schema.get_field_index(name)
+        provenance = provenance.set_column(
+            place, provenance.schema.field(name), pc.multiply(provenance[name], factor)
+        )
+    return provenance
 
 
 def save_provenance(provenance: pa.Table, path: str | Path) -> Path:

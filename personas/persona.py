@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from footfall.errors import PersonaError
 from footfall.files import whole_file
 
-__all__ = ["Persona", "read_personas", "write_personas"]
+__all__ = ["WHOLE_LOG", "Persona", "read_personas", "write_personas"]
+
+#: ``fitted_until`` of a persona that is fitted on all of a log.
+WHOLE_LOG: Final = "end"
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -45,6 +49,21 @@ class Persona(BaseModel):
     source: Literal["log", "faker", "user"] = Field(
         "user", description="log: fitted on a log. faker: invented. user: supplied."
     )
+    fitted_until: str | None = Field(
+        None,
+        description="End of what of the log it is fitted on (ISO 8601), or `end` for all of it; "
+        "none where unknown.",
+    )
+    fitted_part: str | None = Field(
+        None, description="Digest of the training part that this log was, if it was one."
+    )
+
+    @field_validator("fitted_until")
+    @classmethod
+    def _is_a_time(cls, told: str | None) -> str | None:
+        if told is not None and told != WHOLE_LOG:
+            datetime.fromisoformat(told)
+        return told
 
 
 def read_personas(path: str | Path) -> list[Persona]:

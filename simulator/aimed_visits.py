@@ -24,6 +24,7 @@ from footfall.simulator.engines.protocol import Engine
 from footfall.simulator.log import Log
 from footfall.simulator.log_part import log_part
 from footfall.simulator.model_knowledge import check_model_knowledge
+from footfall.simulator.persona_knowledge import check_persona_knowledge
 from footfall.simulator.session_rows import session_key, session_number, visit_rows
 from footfall.simulator.simulation import user_rows
 from footfall.simulator.writer import LogWriter, committed_sessions
@@ -48,8 +49,8 @@ class AimedVisits:
         Item ids to aim at, or that people aimed at may come for.
     settings:
         How they come.
-    tuned_elsewhere:
-        As for :func:`~footfall.simulator.model_knowledge.check_model_knowledge`.
+    learned_elsewhere:
+        Accept a model and personas that do not come from this very training part.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class AimedVisits:
         items: Sequence[str],
         settings: AimedSettings | None = None,
         *,
-        tuned_elsewhere: bool = False,
+        learned_elsewhere: bool = False,
     ) -> None:
         if not personas:
             raise PersonaError("There are no personas.", hint="Make some with `footfall personas`.")
@@ -71,7 +72,7 @@ class AimedVisits:
         self.engine = engine
         self.items = sorted(set(items))
         self.settings = settings or AimedSettings()
-        self.tuned_elsewhere = tuned_elsewhere
+        self.learned_elsewhere = learned_elsewhere
         self.run_id = self._identify()
 
     def run(self) -> AimedSummary:
@@ -84,18 +85,19 @@ class AimedVisits:
         EmptyLogError
             If real queries are to be taken over and there are none.
         DataError
-            If the model was tuned on more than the visits may know.
+            If the model was tuned, or a persona fitted, on more than the visits may know.
         EngineUnavailableError
             If the engine dies; everything committed so far is kept.
         """
         began = monotonic()
         settings = self.settings
         with Log.open(self.log_path, read_only=False) as log:
+            part, elsewhere = log_part(log), self.learned_elsewhere
             check_model_knowledge(
-                self.engine.identity,
-                until=settings.until,
-                part=log_part(log),
-                tuned_elsewhere=self.tuned_elsewhere,
+                self.engine.identity, until=settings.until, part=part, tuned_elsewhere=elsewhere
+            )
+            check_persona_knowledge(
+                self.personas, until=settings.until, part=part, fitted_elsewhere=elsewhere
             )
             shop = AimedShop.open(log, self.personas, self.engine, self.items, settings)
             self._start_run(log, shop)

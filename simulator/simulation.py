@@ -23,6 +23,7 @@ from footfall.simulator.log import Log
 from footfall.simulator.log_part import log_part
 from footfall.simulator.memory import PastVisit, past_visits
 from footfall.simulator.model_knowledge import check_model_knowledge
+from footfall.simulator.persona_knowledge import check_persona_knowledge
 from footfall.simulator.schedule import Schedule
 from footfall.simulator.schema import ARROW_SCHEMAS
 from footfall.simulator.session_rows import session_key, session_number, visit_rows
@@ -91,7 +92,7 @@ class Simulation:
         NoResponseError
             If the behaviour is to be fitted and the log has no response.
         DataError
-            If the model was tuned on more than the shoppers may know.
+            If the model was tuned, or a persona fitted, on more than the shoppers may know.
         EngineUnavailableError
             If the engine dies; everything committed so far is kept.
         EngineAnswerError
@@ -104,7 +105,9 @@ class Simulation:
         # A run that was broken off leaves requests behind that this one knows nothing of.
         self._shared = SharedAnswers(self.engine)
         with Log.open(self.log_path, read_only=False) as log:
-            check_model_knowledge(self.engine.identity, until=settings.until, part=log_part(log))
+            part = log_part(log)
+            check_model_knowledge(self.engine.identity, until=settings.until, part=part)
+            check_persona_knowledge(self.personas, until=settings.until, part=part)
             catalog = self._catalog or Catalog.from_log(log, until=settings.until)
             arrivals = Arrivals.from_log(log, until=settings.until, weeks=settings.weeks)
             begun = read_run_configuration(log, self.run_id)

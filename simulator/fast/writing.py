@@ -26,6 +26,7 @@ from footfall.simulator.fast.settings import FastSettings, FastSummary
 from footfall.simulator.fast.shop import FastShop
 from footfall.simulator.log import Log
 from footfall.simulator.log_part import log_part
+from footfall.simulator.persona_knowledge import check_persona_knowledge
 from footfall.simulator.schedule import Schedule
 from footfall.simulator.schema import ARROW_SCHEMAS
 from footfall.simulator.search import open_recommender, open_search
@@ -79,6 +80,8 @@ class FastSimulation:
 
         Raises
         ------
+        DataError
+            If a persona was fitted on more than the run may know.
         NoResponseError
             If the log records neither clicks nor purchases before ``until``.
         SettingError
@@ -90,6 +93,8 @@ class FastSimulation:
             if found == "finished":
                 console.print(f"Run [bold]{self.run_id}[/bold] is in the log already.")
                 return self._summary(log, began, 0.0)
+            until, part = self.settings.until, log_part(log)
+            check_persona_knowledge(self.personas, until=until, part=part)
             console.print(
                 f"Run [bold]{self.run_id}[/bold]: {self.settings.sessions:,} sessions to simulate "
                 "without a language model."

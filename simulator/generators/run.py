@@ -23,6 +23,7 @@ from footfall.simulator.generators.shoppers import ShopperOdds, population
 from footfall.simulator.generators.start_times import StartTimes
 from footfall.simulator.log import Log
 from footfall.simulator.log_part import log_part
+from footfall.simulator.persona_knowledge import check_persona_knowledge
 from footfall.simulator.schema import ARROW_SCHEMAS
 from footfall.simulator.writer import LogWriter
 
@@ -81,7 +82,8 @@ class GenerationRun:
         MissingPartError
             If the generator needs a package that is not installed.
         DataError
-            If what the generator gives does not fit its protocol.
+            If what the generator gives does not fit its protocol, or a persona was fitted on more
+            than the run may know.
         """
         began = monotonic()
         with Log.open(self.log_path, read_only=False) as log:
@@ -89,6 +91,8 @@ class GenerationRun:
             if found == "finished":
                 console.print(f"Run [bold]{self.run_id}[/bold] is in the log already.")
                 return self._summary(log, "finished", began)
+            until, part = self.settings.until, log_part(log)
+            check_persona_knowledge(self.personas or (), until=until, part=part)
             self._announce()
             generator = self._generator.fit(log, until=self.settings.until, seed=self.settings.seed)
             people = self.personas or population(

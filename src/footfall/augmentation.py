@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from footfall.errors import SettingError
+from footfall.errors import DataError, SettingError
 from footfall.finetune import Examples, load_examples, save_examples
 from footfall.finetune.augment import augment_with_report, needs_engine
 from footfall.finetune.augmentation_settings import AugmentationSettings
 from footfall.progress import print_lines
 from footfall.simulator import EngineSettings, open_engine
+from footfall.simulator.catalog import utc_moment
+from footfall.simulator.engines.protocol import EngineIdentity
+from footfall.simulator.model_knowledge import check_model_knowledge
 
 __all__ = ["augment", "augment_examples"]
 
@@ -27,6 +31,7 @@ def augment(
     seed: int = 0,
     settings: AugmentationSettings | None = None,
     engine: EngineSettings | None = None,
+    until: datetime | None = None,
 ) -> Examples:
     """Write real training examples and augmented ones beside them: one arm's training set.
 
@@ -51,6 +56,8 @@ def augment(
         How far an augmented row may be from its original.
     engine:
         The language model that writes queries; not opened where none is needed.
+    until:
+        End of the training part. A tuned model needs it, and may not know the log any longer.
 
     Raises
     ------
@@ -58,13 +65,16 @@ def augment(
         If ``like`` is given with ``rows`` or ``weight``, the weight is not positive, or the
         output's folder does not exist.
     DataError
-        If a file is no file of examples, or holds rows that are not real.
+        If a file is no file of examples, or holds rows that are not real; or the model was tuned
+        on more than the training part.
     """
     if not Path(output).parent.is_dir():
         raise SettingError(f"{output}: the folder of this file does not exist.", hint="Make it.")
     real = load_examples(examples)
     count, each = _volume(len(real), rows, weight, like)
-    made = augment_examples(real, kind, count=count, seed=seed, settings=settings, engine=engine)
+    made = augment_examples(
+        real, kind, count=count, seed=seed, settings=settings, engine=engine, until=until
+    )
     added = made.with_column("weight", np.full(count, each))
     joined = Examples.concat([real, added])
     save_examples(joined, output)
@@ -79,22 +89,43 @@ def augment_examples(
     seed: int = 0,
     settings: AugmentationSettings | None = None,
     engine: EngineSettings | None = None,
+    until: datetime | None = None,
+    part: str | None = None,
 ) -> Examples:
     """``count`` augmented rows of weight 1; the engine is opened if it is needed, and closed.
 
-    Says what was done. See :func:`footfall.finetune.augment.augment_with_report`.
+    Says what was done. See :func:`footfall.finetune.augment.augment_with_report`; ``until`` and
+    ``part`` are the training part's, for :func:`check_model_knowledge`.
+
+    Raises
+    ------
+    DataError
+        If a tuned model knows more than the training part, or no part is told; what
+        ``augment_with_report`` raises.
     """
     settings = settings or AugmentationSettings()
     opened = None
     if needs_engine(kind, settings):
         opened = open_engine(engine or EngineSettings())
     try:
+        if opened is not None:
+            _check_model(opened.identity, until, part)
         made = augment_with_report(real, kind, count, seed, settings=settings, engine=opened)
     finally:
         if opened is not None:
             opened.close()
     print_lines(f"Augmentation, {kind}", made.lines())
     return made.examples
+
+
+def _check_model(identity: EngineIdentity, until: datetime | None, part: str | None) -> None:
+    if identity.tuned and until is None and part is None:
+        raise DataError(
+            f"The model {identity.model} was tuned on a log, and nothing says where the training "
+            "part of these examples ends.",
+            hint="Tell it (--until), or take a model that was not tuned.",
+        )
+    check_model_knowledge(identity, until=utc_moment(until), part=part)
 
 
 def _volume(

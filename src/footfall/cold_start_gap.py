@@ -149,7 +149,7 @@ class ItemGap:
     ) -> AimedVisits:
         """Shoppers who come for the items."""
         told = settings.model_copy(update={"aim": "items", "visits_per_item": each})
-        return AimedVisits(training, people, engine, aimed, told, tuned_elsewhere=True)
+        return AimedVisits(training, people, engine, aimed, told, learned_elsewhere=True)
 
     def beside(self, aimed: Sequence[str]) -> list[str] | None:
         """The items themselves: new ones are shown in vain as well."""
@@ -206,7 +206,7 @@ class UserGap:
         with Log.open(training) as log:
             items = log.query(_SHOWN)["item_id"].to_pylist()
         told = settings.model_copy(update={"aim": "people", "visits_per_person": each})
-        return AimedVisits(training, strangers, engine, items, told, tuned_elsewhere=True)
+        return AimedVisits(training, strangers, engine, items, told, learned_elsewhere=True)
 
     def beside(self, aimed: Sequence[str]) -> list[str] | None:
         """Nothing is aimed at among items."""

@@ -17,6 +17,7 @@ from footfall.finetune import Examples, load_examples, save_examples
 from footfall.finetune.arms import ALL_CONTROLS, ArmRows, ArmSource
 from footfall.finetune.augment import needs_engine
 from footfall.finetune.fuse import fuse_with_report
+from footfall.finetune.fusion_report import save_provenance
 from footfall.finetune.slate_copies import whole_slates
 from footfall.lift_recipe import CEILING, FUSED, LLM_ARMS, LiftRecipe
 from footfall.personas import read_personas
@@ -24,6 +25,7 @@ from footfall.progress import console, print_lines, track
 from footfall.simulator import Log, open_engine
 from footfall.simulator.aimed_visits import AimedVisits
 from footfall.simulator.generators import GenerationRun, GenerationSettings
+from footfall.simulator.log_part import log_part
 from footfall.stages import write_json
 
 __all__ = ["LiftArms"]
@@ -145,17 +147,22 @@ class LiftArms:
                 )
             return maker.ceiling(held, count)
         if arm.startswith(FUSED):
-            return self._fused(maker.run(runs[name]["run_id"]), maker.source.real, count, seed)
+            made = maker.run(runs[name]["run_id"])
+            return self._fused(arm, made, maker.source.real, count, seed)
         if kind == "augment":
             return self._augmented(maker, name, count, seed)
         return maker.run(runs[arm]["run_id"], count)
 
-    def _fused(self, rows: Examples, real: Examples, count: int, seed: int) -> Examples:
-        """All rows of a run as fusion leaves them, cut to the number of an arm."""
+    def _fused(self, arm: str, rows: Examples, real: Examples, count: int, seed: int) -> Examples:
+        """All rows of a run as fusion leaves them, cut to the number of an arm.
+
+        What became of each row lies beside the arm's file.
+        """
         settings = self.recipe.fusion.model_copy(update={"alpha": 1.0, "max_share": 1.0})
         fused = fuse_with_report(real, rows.with_column("weight", np.ones(len(rows))), settings)
         if seed == self.recipe.proof.seeds[0]:
             print_lines("fused:", fused.report.lines())
+        save_provenance(fused.provenance, self.file(arm, seed).with_suffix(".provenance.parquet"))
         kept = fused.examples.take(np.flatnonzero(fused.examples.synthetic))
         return kept.take(whole_slates(kept, count, seed))
 
@@ -171,6 +178,8 @@ class LiftArms:
             seed=maker.source.seed,
             settings=self.recipe.augmentation,
             engine=self.recipe.engine,
+            until=self.recipe.until,
+            part=log_part(maker.source.log),
         )
 
     def file(self, arm: str, seed: int) -> Path:

@@ -50,6 +50,7 @@ from footfall.personas import (
     read_personas,
     write_personas,
 )
+from footfall.personas.persona import WHOLE_LOG
 from footfall.progress import print_lines
 from footfall.simulator import (
     Catalog,
@@ -71,6 +72,7 @@ from footfall.simulator import (
 from footfall.simulator.catalog import utc_moment
 from footfall.simulator.crowd import VisitSource
 from footfall.simulator.language import catalog_language
+from footfall.simulator.log_part import log_part
 from footfall.simulator.scale_out import RayCrowd, require_scalable
 from footfall.simulator.shopper import Shop
 from footfall.stages import clear_other_work
@@ -194,7 +196,10 @@ def make_personas(
     until: datetime | None = None,
     settings: PersonaSettings | None = None,
 ) -> list[Persona]:
-    """Make a population: fitted on a log before ``until``, or invented where ``log`` is none."""
+    """Make a population: fitted on a log before ``until``, or invented where ``log`` is none.
+
+    Every persona says what it is fitted on, and a simulation that may know less refuses it.
+    """
     check_folder(output)
     settings = settings or PersonaSettings()
     if log is None:
@@ -205,6 +210,10 @@ def make_personas(
             demographics = read_demographics(opened)
             pages = read_pages(opened, until=until)
             locale = settings.locale or catalog_language(opened, until=until).default_locale()
+            knowledge = {
+                "fitted_until": WHOLE_LOG if until is None else until.isoformat(),
+                "fitted_part": log_part(opened),
+            }
         model = PersonaModel(
             segments=settings.segments,
             vectorizer=settings.vectorizer,
@@ -213,7 +222,8 @@ def make_personas(
             locale=locale,
             seed=settings.seed,
         )
-        people = model.fit(histories, demographics, pages=pages).sample(count)
+        fitted = model.fit(histories, demographics, pages=pages).sample(count)
+        people = [persona.model_copy(update=knowledge) for persona in fitted]
     write_personas(people, output)
     return people
 
@@ -339,7 +349,7 @@ def fuse(
         How rows are fused.
     draws:
         Seeds of further draws of the training sets from the same runs, one folder ``draw-SEED``
-        each: a difference between arms that were drawn once holds the chance of that draw.
+        each, with its own provenance: a difference between arms that were drawn once holds the chance of that draw.
 
     Raises
     ------
@@ -366,6 +376,7 @@ def fuse(
             drawn = settings.model_copy(update={"seed": seeds[0]})
             again = _fusion(opened, parts.train, run_ids, split, drawn)
             _save_sets(_training_sets(again, seeds[1]), target / f"draw-{draw}")
+            save_provenance(again.provenance, target / f"draw-{draw}" / "provenance.parquet")
         _save_sets(sets, target)
     return sets | {"validation": parts.validation, "test": parts.test}
 

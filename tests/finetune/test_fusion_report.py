@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from small_shop import build
 
 from footfall.finetune.fuse import fuse, fuse_with_report
-from footfall.finetune.fusion_report import PROVENANCE_SCHEMA, save_provenance
+from footfall.finetune.fusion_report import PROVENANCE_SCHEMA, rescaled_provenance, save_provenance
 from footfall.finetune.fusion_settings import FusionSettings
 
 
@@ -184,3 +185,18 @@ def test_provenance_is_written_as_parquet(tmp_path):
     )
     path = save_provenance(fusion.provenance, tmp_path / "provenance.parquet")
     assert pq.read_table(path).equals(fusion.provenance)
+
+
+def test_at_another_weight_the_provenance_tells_that_weight():
+    table = pa.table(
+        {
+            "example_id": ["kept", "dropped"],
+            "alpha": pa.array([0.5, None], pa.float64()),
+            "density": pa.array([2.0, None], pa.float64()),
+            "weight": pa.array([3.0, None], pa.float64()),
+        }
+    )
+    assert rescaled_provenance(table, 0.25).to_pylist() == [
+        {"example_id": "kept", "alpha": 0.125, "density": 2.0, "weight": 0.75},
+        {"example_id": "dropped", "alpha": None, "density": None, "weight": None},
+    ]

@@ -8,6 +8,8 @@ from footfall.cli import app
 from footfall.errors import DataError, SettingError
 from footfall.finetune.example_files import load_examples, save_examples
 from footfall.finetune.example_table import EXAMPLE_SCHEMA, Examples
+from footfall.simulator.engines.protocol import EngineIdentity
+from footfall.simulator.engines.scripted import ScriptedEngine
 
 
 def examples(rows):
@@ -79,6 +81,33 @@ def test_a_history_needs_no_engine_and_the_scripted_one_is_no_help(real, tmp_pat
     result = CliRunner().invoke(app, command)
     assert "rewritings of queries can be used" in str(result.exception)
     assert not (tmp_path / "arm.parquet").exists()
+
+
+class Tuned(ScriptedEngine):
+    """An engine whose model was tuned on the log until March."""
+
+    @property
+    def identity(self):
+        return EngineIdentity("vllm", "m", "h", tuned=True, tuned_until="2024-03-01T00:00:00")
+
+
+@pytest.mark.parametrize(
+    ("until", "said"),
+    [
+        ((), "nothing says where the training part"),
+        (("--until", "2024-02-29"), "was tuned on the log until 2024-03-01"),
+        # It may, and cannot: it answers at random.
+        (("--until", "2024-03-01"), "rewritings of queries can be used"),
+    ],
+)
+def test_a_tuned_model_may_not_know_more_than_the_training_part(
+    real, tmp_path, monkeypatch, until, said
+):
+    monkeypatch.setattr("footfall.augmentation.open_engine", lambda settings: Tuned())
+    output = tmp_path / "arm.parquet"
+    command = ["augment", str(real), str(output), "--kind", "paraphrase", *until]
+    assert said in str(CliRunner().invoke(app, command).exception)
+    assert not output.exists()
 
 
 def test_what_is_wrong_is_said_before_the_work(real, tmp_path):

@@ -22,6 +22,7 @@ from footfall.finetune import (
     load_examples,
     save_examples,
 )
+from footfall.finetune.fusion_report import save_provenance
 from footfall.finetune.query_settings import QuerySettings
 
 UNTIL = "2024-02-20"
@@ -211,6 +212,8 @@ def test_choose_alpha_writes_sets_at_the_chosen_weight(parts, tmp_path):
     added = real.with_column("origin", ["run-1"] * len(real))
     save_examples(Examples.concat([real, added]), tmp_path / "synthetic.parquet")
     save_examples(load_examples(parts / "validation.parquet"), tmp_path / "validation.parquet")
+    fates = {"example_id": ["a"], "alpha": [0.5], "weight": [2.0]}
+    save_provenance(pa.table(fates), tmp_path / "provenance.parquet")
     said = call("choose-alpha", tmp_path, "--factor", 0.5, "--seeds", 1, *BRIEF)
     told = json.loads((tmp_path / "chosen" / "alpha.json").read_text())
     assert told["alpha"] in {0.0, 0.5}
@@ -219,3 +222,5 @@ def test_choose_alpha_writes_sets_at_the_chosen_weight(parts, tmp_path):
     assert after.weights[after.synthetic].sum() == pytest.approx(
         told["alpha"] * added.weights.sum()
     )
+    fate = pq.read_table(tmp_path / "chosen" / "provenance.parquet").to_pylist()[0]
+    assert (fate["alpha"], fate["weight"]) == (0.5 * told["alpha"], 2.0 * told["alpha"])

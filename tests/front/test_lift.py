@@ -4,6 +4,7 @@ import json
 from importlib.resources import files
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -158,6 +159,18 @@ def test_arms_add_as_many_rows_of_as_much_weight(proved):
 
 def contents(rows, *names):
     return set(zip(*(rows.column(name).tolist() for name in names), strict=True))
+
+
+@pytest.mark.train
+def test_what_fusion_did_to_an_arm_s_rows_is_told_for_every_seed(proved):
+    _, result = proved
+    for seed in (0, 1, 100):
+        name = f"arm-fused-llm-untuned-{seed}"
+        told = pq.read_table(result.folder / "examples" / f"{name}.provenance.parquet")
+        kept = set(told.filter(pc.equal(told["outcome"], "kept"))["example_id"].to_pylist())
+        rows = load_examples(result.folder / "examples" / f"{name}.parquet")
+        assert len(rows)
+        assert set(rows.column("example_id")) <= kept
 
 
 @pytest.mark.train

@@ -2,6 +2,8 @@ import json
 import os
 import shutil
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from footfall import steps
@@ -133,6 +135,11 @@ def test_every_training_seed_has_a_draw_of_its_own(finished, tmp_path, small_sou
     run_recipe(recipe_file(tmp_path, small_source, **{"[evaluation]\nseeds = [0]": fusion}))
     folder = tmp_path / "run" / "examples"
     draws = {1: folder, 0: folder / "draw-0"}
+    for place in draws.values():
+        provenance = pq.read_table(place / "provenance.parquet")
+        kept = provenance.filter(pc.equal(provenance["outcome"], "kept"))["example_id"]
+        rows = load_examples(place / "synthetic.parquet")
+        assert set(kept.to_pylist()) == set(rows.column("example_id")[rows.synthetic])
     for arm in ("synthetic", "oversampled", "random-pairs"):
         sets = {seed: load_examples(at / f"{arm}.parquet") for seed, at in draws.items()}
         for seed, rows in sets.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,10 @@ def augment(
     back_model: Annotated[
         Path | None, typer.Option(help="Translation model back from the pivot.")
     ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(help="End of the training part; a tuned model may know no more."),
+    ] = None,
     settings: SettingsFile = None,
 ) -> None:
     """Add changed copies of real slates: an arm beside simulated rows.
@@ -89,5 +94,6 @@ def augment(
         seed=seed,
         settings=chosen,
         engine=chosen_engine,
+        until=until,
     )
     typer.echo(f"{output}: {len(made):,} examples")
