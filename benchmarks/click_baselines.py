@@ -1,9 +1,10 @@
 """Click models of the field on the same examples as Footfall's classifier.
 
 Logistic regression (scikit-learn), gradient boosting (LightGBM), DeepFM and DIN (Torch-RecHub).
-Every model sees the same facts: ids, categories, brand, the numbers of the examples, the words of
-query, item and shopper, and how many of them are shared. Settings are chosen, and training is
-stopped, by log loss on the validation rows.
+Every model sees ids, categories, brand, the numbers of the examples, how many words query and
+shopper share with the item, and the words of query and item in the form that suits it. Logistic
+regression and LightGBM read the shopper's words too, DIN the history's items. Settings are chosen,
+and training is stopped, by log loss on the validation rows.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 import scipy.sparse as sp
+from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -32,6 +34,8 @@ CODES = ("user_id", "item_text", "category", "top_category", "item_brand")
 #: Codes of padding and of what the training rows do not have.
 PADDING, UNKNOWN = 0, 1
 HISTORY, WORDS = 8, 12
+#: Columns of :data:`CODES` that are of one person or item, and dimensions of words for trees.
+IDS, DIMENSIONS = 2, 64
 
 
 @dataclass(frozen=True)
@@ -177,18 +181,23 @@ def logistic_regression(parts: list[Facts], sizes: tuple[int, ...], seed: int) -
 
 
 def gradient_boosting(parts: list[Facts], sizes: tuple[int, ...], seed: int) -> Predicted:
-    """LightGBM on numbers, similarities and codes as categories."""
+    """LightGBM on numbers, similarities, words by latent semantic analysis, codes as categories.
+
+    Validation also chooses whether ids of one person or item are among the codes: trees learn these
+    by heart.
+    """
     import lightgbm
 
     del sizes
     train, validation, test = parts
-    tables = [np.column_stack([part.numbers, part.codes]) for part in parts]
-    width = train.numbers.shape[1]
-    categorical = list(range(width, width + train.codes.shape[1]))
+    width = min(DIMENSIONS, min(train.words.shape) - 1)
+    reduced = TruncatedSVD(width, random_state=seed).fit(train.words)
+    dense = [np.column_stack([part.numbers, reduced.transform(part.words)]) for part in parts]
 
-    def fit(leaves: int, rows_a_leaf: int) -> tuple[Array, Array]:
-        # Ids of one person or item are left to the linear part of other models: trees learn
-        # them by heart.
+    def fit(leaves: int, rows_a_leaf: int, ids: bool) -> tuple[Array, Array]:
+        codes = [part.codes if ids else part.codes[:, IDS:] for part in parts]
+        tables = [np.column_stack(pair) for pair in zip(dense, codes, strict=True)]
+        categorical = list(range(dense[0].shape[1], tables[0].shape[1]))
         given = {"label": train.labels, "weight": train.weights}
         data = lightgbm.Dataset(
             tables[0], **given, categorical_feature=categorical, free_raw_data=False
@@ -218,7 +227,12 @@ def gradient_boosting(parts: list[Facts], sizes: tuple[int, ...], seed: int) -> 
         return np.asarray(model.predict(tables[1])), np.asarray(model.predict(tables[2]))
 
     del test
-    grid = [{"leaves": a, "rows_a_leaf": b} for a in (7, 31) for b in (20, 100)]
+    grid = [
+        {"leaves": a, "rows_a_leaf": b, "ids": c}
+        for a in (7, 31)
+        for b in (20, 100)
+        for c in (False, True)
+    ]
     return _best(grid, fit, validation)
 
 

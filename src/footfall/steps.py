@@ -349,7 +349,8 @@ def fuse(
         How rows are fused.
     draws:
         Seeds of further draws of the training sets from the same runs, one folder ``draw-SEED``
-        each, with its own provenance: a difference between arms that were drawn once holds the chance of that draw.
+        each, with its own provenance: a difference between arms that were drawn once holds the
+        chance of that draw.
 
     Raises
     ------
