@@ -39,6 +39,23 @@ _SCALED = {
     "mpnet": (("attn.k", "attn.v", "output.dense"), ("output.dense",)),
     "xlm-roberta": (("key", "value", "output.dense"), ("output.dense",)),
 }
+#: What query and value projections are usually called, for model types in no table.
+_USUAL_ATTENTION = (
+    ("query", "value"),
+    ("query_proj", "value_proj"),
+    ("q_proj", "v_proj"),
+    ("q_lin", "v_lin"),
+    ("qkv_proj",),
+    ("Wqkv",),
+    ("query_key_value",),
+)
+#: The same for what IA3 scales: keys, values and the second layer that feeds forward.
+_USUAL_SCALED = (
+    (("k_proj", "v_proj", "down_proj"), ("down_proj",)),
+    (("qkv_proj", "down_proj"), ("down_proj",)),
+    (("key", "value", "ffn_output"), ("ffn_output",)),
+    (("key", "value", "output.dense"), ("output.dense",)),
+)
 #: AdaLoRA starts with so many times the rank that it ends with.
 _SPARE_RANK = 1.5
 #: Weight of AdaLoRA's orthogonality; Q. Zhang et al., "Adaptive Budget Allocation for
@@ -134,6 +151,8 @@ def _lora_layers(encoder: nn.Module, settings: TrainingSettings) -> Sequence[str
     kind = encoder.config.model_type
     found: Any = KNOWN.get(kind, _ATTENTION.get(kind))
     if found is None or isinstance(found, str):
+        found = next((names for names in _USUAL_ATTENTION if _has(encoder, names)), None)
+    if found is None:
         raise SettingError(
             f"lora_targets: the attention layers of a {kind!r} model are not known.",
             hint='Use lora_targets = "all".',
@@ -150,11 +169,20 @@ def _ia3_layers(encoder: nn.Module) -> tuple[Sequence[str], Sequence[str]]:
     scaled = constants.TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING.get(kind)
     forward = constants.TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING.get(kind)
     if scaled is None or forward is None:
+        usual = next((names for names in _USUAL_SCALED if _has(encoder, names[0])), None)
+        if usual is not None:
+            return usual
         raise SettingError(
             f"tuning: it is not known which layers of a {kind!r} model IA3 scales.",
             hint='Use tuning = "lora" with lora_targets = "all".',
         )
     return tuple(scaled), tuple(forward)
+
+
+def _has(encoder: nn.Module, endings: Sequence[str]) -> bool:
+    """Whether the model has linear layers of all these names."""
+    names = [name for name, module in encoder.named_modules() if isinstance(module, nn.Linear)]
+    return all(any(_ends_with(name, (ending,)) for name in names) for ending in endings)
 
 
 def _check_prefix(encoder: nn.Module) -> None:

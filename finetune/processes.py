@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["is_main_process", "local_device", "one_device", "process_count", "wait_for_all"]
+__all__ = [
+    "is_main_process",
+    "local_device",
+    "of_main_process",
+    "one_device",
+    "process_count",
+    "wait_for_all",
+]
 
 
 def _state(device: str) -> Any:
@@ -31,6 +38,21 @@ def process_count(device: str) -> int:
 def wait_for_all(device: str) -> None:
     """Go on when all processes have come here."""
     _state(device).wait_for_everyone()
+
+
+def of_main_process(value: float, device: str) -> float:
+    """The main process's value, in all of them.
+
+    Sums differ in their last digits between processes; what decides whether to go on has to be the
+    same number everywhere, or one process waits for another that has stopped.
+    """
+    if process_count(device) == 1:
+        return value
+    from accelerate.utils import broadcast_object_list
+
+    told = [value]
+    broadcast_object_list(told, from_process=0)
+    return float(told[0])
 
 
 def local_device(device: str) -> Any:

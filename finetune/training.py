@@ -26,6 +26,7 @@ from footfall.finetune.batches import RowNumbers
 from footfall.finetune.checkpoints import mark_complete, newest_checkpoint, step_of
 from footfall.finetune.processes import (
     is_main_process,
+    of_main_process,
     one_device,
     process_count,
     wait_for_all,
@@ -165,12 +166,24 @@ class NetworkTrainer(Trainer):  # type: ignore[misc]
         """Loss on the validation rows."""
         del eval_dataset, ignore_keys
         assert self._task.validation_loss is not None
-        metrics = {f"{metric_key_prefix}_loss": self._task.validation_loss()}
+        loss = of_main_process(self._task.validation_loss(), self._settings.device)
+        metrics = {f"{metric_key_prefix}_loss": loss}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+
+class _EarlyStopping(EarlyStoppingCallback):  # type: ignore[misc]
+    """Ends a training that is resumed from a checkpoint at which it had stopped already."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        del args, state
+        if self.early_stopping_patience_counter >= self.early_stopping_patience:
+            # A step is taken before anything can say stop; it counts for nothing.
+            control.should_training_stop = True
+            control.should_evaluate = control.should_save = False
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]
@@ -234,7 +247,9 @@ def train_network(
     """
     checkpoint = _first_checkpoint(folder, fingerprint, resume, settings.device)
     task.start()
-    start_loss = None if task.validation_loss is None else task.validation_loss()
+    start_loss = None
+    if task.validation_loss is not None:
+        start_loss = of_main_process(task.validation_loss(), settings.device)
     start_state = {name: value.clone() for name, value in network.state_dict().items()}
     planned = planned_steps(settings, task.rows)
     on_gpu = settings.device == "auto" and torch.cuda.is_available()
@@ -331,7 +346,7 @@ def _trainer(
     callbacks: list[TrainerCallback],
 ) -> NetworkTrainer:
     if task.validation_loss is not None:
-        callbacks = [*callbacks, EarlyStoppingCallback(settings.patience)]
+        callbacks = [*callbacks, _EarlyStopping(settings.patience)]
     return NetworkTrainer(network, arguments, settings=settings, task=task, callbacks=callbacks)
 
 

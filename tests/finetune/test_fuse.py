@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from small_shop import DAY0, build
 
+import footfall.finetune.fuse as fuse_module
 from footfall.errors import DataError, EmptyLogError
 from footfall.finetune.example_table import Examples
 from footfall.finetune.fuse import fuse
@@ -268,3 +269,44 @@ def test_any_fusion_keeps_real_rows_caps_the_share_and_keeps_provenance(
 def test_concat_of_nothing():
     with pytest.raises(EmptyLogError):
         Examples.concat([])
+
+
+def test_what_weighs_rows_is_told_its_settings(monkeypatch):
+    """The half-life, the clips, the inputs, the likeness: not their defaults."""
+    told = {}
+
+    def spied(name):
+        real = getattr(fuse_module, name)
+
+        def seen(*arguments, **options):
+            told[name] = (arguments[1:] if name == "time_decay" else arguments[2:], options)
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(fuse_module, name, seen)
+
+    for name in ("time_decay", "density_weights", "confidence_weights", "find_duplicates"):
+        spied(name)
+    real = build([row(f"r{n}", f"i{n % 4}", n % 3 == 0, shown_at=DAY0) for n in range(24)])
+    synthetic = build(
+        [row(f"s{n}", f"i{n % 4}", n % 3 == 0, "run", query=f"汤 {n}") for n in range(12)]
+    )
+    chosen = {
+        "strategy": "all",
+        "half_life_days": 7.0,
+        "max_feature_weight": 1.5,
+        "density": "texts",
+        "confidence": "agreement",
+        "max_confidence_weight": 1.25,
+        "duplicate_similarity": 0.75,
+        "seed": 11,
+    }
+    fuse(real, synthetic, FusionSettings.model_validate(chosen))
+    assert told["time_decay"][0] == (7.0,)
+    assert told["find_duplicates"][0] == (0.75,)
+    density, confidence = (told[name][1] for name in ("density_weights", "confidence_weights"))
+    assert (density["limit"], density["inputs"], density["seed"]) == (1.5, "texts", 11)
+    assert (confidence["limit"], confidence["basis"], confidence["seed"]) == (
+        1.25,
+        "agreement",
+        11,
+    )

@@ -74,6 +74,34 @@ def test_what_is_trained_moves_and_is_saved(kind, tuning, encoder_of, text_decid
     assert (tmp_path / "model" / "adapter").exists() == (tuning not in {"full", "none"})
 
 
+@pytest.mark.parametrize("tuning", ["lora", "ia3"])
+@pytest.mark.parametrize("kind", ["albert", "smollm3", "phi3"])
+def test_types_in_no_table_are_adapted_by_the_usual_names(
+    kind, tuning, encoder_of, text_decides, tmp_path
+):
+    settings = settings_of(encoder_of(kind), tuning=tuning, max_steps=2)
+    train, held_out = text_decides(10, 1), text_decides(4, 3)
+    model = ClickModel(settings).fit(train, folder=tmp_path / "model")
+    adapted = {
+        name.split(".lora_A")[0].split(".ia3_l")[0].split(".")[-1]
+        for name, value in model._network.encoder.named_parameters()
+        if value.requires_grad and (".lora_A" in name or ".ia3_l" in name)
+    }
+    names = {
+        ("albert", "lora"): {"query", "value"},
+        ("albert", "ia3"): {"key", "value", "ffn_output"},
+        ("smollm3", "lora"): {"q_proj", "v_proj"},
+        ("smollm3", "ia3"): {"k_proj", "v_proj", "down_proj"},
+        ("phi3", "lora"): {"qkv_proj"},
+        ("phi3", "ia3"): {"qkv_proj", "down_proj"},
+    }
+    assert adapted == names[kind, tuning]
+    again = ClickModel.load(tmp_path / "model")
+    assert again.predict_log_odds(held_out) == pytest.approx(
+        model.predict_log_odds(held_out), abs=1e-5
+    )
+
+
 def test_nothing_trained_reads_every_text_once(encoder_of, text_decides):
     STATES.clear()
     train = text_decides(20, 1)
@@ -153,9 +181,9 @@ def test_an_unknown_architecture_is_told(encoder_of):
 
     from footfall.finetune.adapters import adapt
 
-    model = AutoModel.from_pretrained(encoder_of("bert"))
-    model.config.model_type = "strange"
-    with pytest.raises(SettingError, match=r"'strange'.*lora_targets"):
+    # Its attention has no linear layers.
+    model = AutoModel.from_pretrained(encoder_of("xlnet"))
+    with pytest.raises(SettingError, match=r"'xlnet'.*lora_targets"):
         adapt(model, settings_of("x"))
-    with pytest.raises(SettingError, match=r"'strange'.*IA3"):
+    with pytest.raises(SettingError, match=r"'xlnet'.*IA3"):
         adapt(model, settings_of("x", tuning="ia3"))

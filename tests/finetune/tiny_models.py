@@ -19,7 +19,7 @@ def tokenizer(kind: str) -> Any:
     vocabulary = {letter: number for number, letter in enumerate(dict.fromkeys(letters))}
     made = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     made.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
-    if kind in ENCODERS:
+    if kind in {*ENCODERS, "albert", "xlnet"}:
         made.post_processor = processors.TemplateProcessing(
             single="[CLS] $A [SEP]",
             pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -51,6 +51,12 @@ def _config(kind: str, layers: int, words: int) -> Any:
         "distilbert": lambda: t.DistilBertConfig(
             vocab_size=words, dim=_WIDTH, n_heads=2, n_layers=layers, hidden_dim=32,
             max_position_embeddings=80, pad_token_id=0,
+        ),
+        "albert": lambda: t.AlbertConfig(**common, embedding_size=8),
+        "smollm3": lambda: t.SmolLM3Config(**common, num_key_value_heads=1),
+        "phi3": lambda: t.Phi3Config(**common, num_key_value_heads=1),
+        "xlnet": lambda: t.XLNetConfig(
+            vocab_size=words, d_model=_WIDTH, n_layer=layers, n_head=2, d_inner=32, pad_token_id=0,
         ),
         "llama": lambda: t.LlamaConfig(**common, num_key_value_heads=1),
         "qwen2": lambda: t.Qwen2Config(**common, num_key_value_heads=1),
