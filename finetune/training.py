@@ -15,12 +15,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from accelerate.utils import extract_model_from_parallel
 from torch import nn
 from torch.utils.data import Sampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer_callback import TrainerCallback
 
-from footfall.errors import TrainingError
+from footfall.errors import SettingError, TrainingError
 from footfall.finetune.adaptive_ranks import RankSharing
 from footfall.finetune.batches import RowNumbers
 from footfall.finetune.checkpoints import mark_complete, newest_checkpoint, step_of
@@ -267,6 +268,8 @@ def train_network(
         arguments = one_device(_arguments(settings, task, folder, planned, on_gpu))
         trainer = _trainer(network, arguments, settings, task, callbacks)
         _run(trainer, checkpoint)
+        # Takes off what wraps the forward pass for mixed precision, which cannot be pickled.
+        extract_model_from_parallel(network, keep_fp32_wrapper=False)
     seconds = time.perf_counter() - begun
     best, kept = _keep_best(network, trainer, start_loss, start_state)
     _check_finite(network)
@@ -310,7 +313,13 @@ def _arguments(
     interval = max(1, planned // settings.evaluations)
     schedule = {"constant": "constant_with_warmup"}.get(settings.schedule, settings.schedule)
     validated = task.validation_loss is not None
+    mixed = settings.precision == "bfloat16"
+    if mixed and on_gpu and not torch.cuda.is_bf16_supported():
+        raise SettingError(
+            "precision: this GPU has no bfloat16.", hint='Use precision = "float32".'
+        )
     return TrainingArguments(
+        bf16=mixed,
         output_dir=str(folder),
         per_device_train_batch_size=settings.batch_size,
         max_steps=planned,

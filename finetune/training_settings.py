@@ -67,6 +67,11 @@ class TrainingSettings(BaseModel):
         description="Longest text (of a cross_encoder: longest sequence) in tokens; longer ones "
         "are cut.",
     )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Numbers of a training step's layers; bfloat16 is up to twice as fast where "
+        "the processor or GPU has it. Weights, validation and scores are float32.",
+    )
     batch_size: int = Field(64, ge=1, description="Rows in a training step.")
     epochs: float = Field(1.0, gt=0.0, description="Passes over the training rows.")
     max_steps: int = Field(0, ge=0, description="Most training steps; 0 leaves it to epochs.")

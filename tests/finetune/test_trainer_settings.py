@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.special import logit
 from tiny_models import save_tiny_model
 
 from footfall.finetune import ClickModel, ClickSettings, click_task, training
+from footfall.finetune.network import TwoTowers
 from footfall.finetune.prediction import predict_log_odds
 
 pytestmark = pytest.mark.train
@@ -184,3 +186,27 @@ def test_a_training_that_had_stopped_stops_when_it_is_resumed(
     assert whole.card["training"]["steps"] < 19
     assert resumed.card["training"]["steps"] == whole.card["training"]["steps"] + 1
     assert resumed.predict_proba(held_out) == pytest.approx(whole.predict_proba(held_out))
+
+
+def test_half_the_bits_train_nearly_the_same_model(encoder, text_decides, monkeypatch):
+    rows, validation, held_out = text_decides(60, 1), text_decides(20, 2), text_decides(10, 3)
+    seen = []
+    read = TwoTowers.read
+
+    def spied(network, chunks):
+        found = read(network, chunks)
+        seen.append((network.training, torch.is_autocast_enabled("cpu")))
+        return found
+
+    monkeypatch.setattr(TwoTowers, "read", spied)
+    settings = settings_of(encoder, max_steps=12, evaluations=2, precision="bfloat16")
+    half = ClickModel(settings).fit(rows, validation)
+    assert (True, True) in seen
+    # Steps alone: what is judged and scored has all bits.
+    assert {mixed for training, mixed in seen if not training} == {False}
+    whole = ClickModel(settings.model_copy(update={"precision": "float32"})).fit(rows, validation)
+    scores = [model.predict_proba(held_out) for model in (half, whole)]
+    assert np.abs(scores[0] - scores[1]).max() < 0.05
+    assert (scores[0] != scores[1]).any()
+    assert {value.dtype for value in half._network.parameters()} == {torch.float32}
+    assert (pickle.loads(pickle.dumps(half)).predict_proba(held_out) == scores[0]).all()
