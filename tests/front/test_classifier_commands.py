@@ -224,3 +224,30 @@ def test_choose_alpha_writes_sets_at_the_chosen_weight(parts, tmp_path):
     )
     fate = pq.read_table(tmp_path / "chosen" / "provenance.parquet").to_pylist()[0]
     assert (fate["alpha"], fate["weight"]) == (0.5 * told["alpha"], 2.0 * told["alpha"])
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("task", ["train", "classify"])
+def test_an_interrupted_command_goes_on_with_resume(task, shop, parts, tmp_path, monkeypatch):
+    model = tmp_path / "model"
+    brief = ["--set", "max_steps=4", "--set", "evaluations=4", "--set", "patience=9"]
+    brief += ["--set", "max_tokens=16", "--set", "trained_layers=1"]
+    if task == "train":
+        validation = parts / "validation.parquet"
+        command = ["train", parts / "train.parquet", model, "--validation", validation, *brief]
+    else:
+        command = ["classify", "train", shop, model, "--until", UNTIL, *brief]
+        command += ["--label", "clicked", "--set", "depth=2", "--set", "smallest_class=3"]
+
+    def broken_off(watch, args, state, control, **_):
+        if state.global_step == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("footfall.finetune.training._Watch.on_step_end", broken_off)
+        assert CliRunner().invoke(app, list(map(str, command))).exit_code != 0
+    assert not (model / "card.json").exists()
+    call(*command, "--resume")
+    card = json.loads((model / "card.json").read_text(encoding="utf-8"))
+    assert card["training"]["resumed_at_step"] == 2
+    assert card["training"]["steps"] == card["training"]["planned_steps"] >= 3
