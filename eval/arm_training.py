@@ -158,13 +158,14 @@ class ValidationObjective:
     """What a weight of added rows is chosen by, on real validation rows; lower is better.
 
     Log loss in nats: of all rows, or (``cold``) of the rows of cold items or users, as long as the
-    warm rows lose no more than ``most_harm`` against the real arm, a mean over the seeds. Where
-    validation has fewer than ``fewest`` responses of cold rows, or of warm ones, too few to choose
-    or to tell harm by, all rows count.
+    warm rows lose no more than ``most_harm`` against the real arm by what ``harm_by`` names (log
+    loss in nats), a mean over the seeds. Where validation has fewer than ``fewest`` responses of cold rows, or of
+    warm ones, too few to choose or to tell harm by, all rows count.
     """
 
     cold: bool = False
     most_harm: float = 0.002
+    harm_by: tuple[Literal["log_loss", "auc"], ...] = ("log_loss", "auc")
     fewest: int = 20
     of: Literal["items", "users"] = "items"
 
@@ -181,11 +182,19 @@ class ValidationObjective:
         return _log_loss(validation, cold if self.uses_cold(validation) else np.ones_like(cold))
 
     def harm(self, validation: pa.Table, reference: pa.Table) -> float:
-        """What the warm rows lose beside the real arm of the same seed, where cold ones decide."""
+        """What the warm rows lose beside the real arm of the same seed, where cold ones decide.
+
+        The larger of what log loss rises and AUC falls by: rows about new items can leave the one
+        as it is and spoil the other.
+        """
         if not self.uses_cold(validation):
             return 0.0
         warm = ~self._cold(validation)
-        return _log_loss(validation, warm) - _log_loss(reference, warm)
+        lost = {
+            "log_loss": _log_loss(validation, warm) - _log_loss(reference, warm),
+            "auc": _auc(reference, warm) - _auc(validation, warm),
+        }
+        return max(lost[name] for name in self.harm_by)
 
     def _cold(self, validation: pa.Table) -> np.ndarray[Any, Any]:
         column = "item_cold" if self.of == "items" else "user_cold"
@@ -205,6 +214,17 @@ def _log_loss(table: pa.Table, rows: np.ndarray[Any, Any]) -> float:
             labels=[False, True],
         )
     )
+
+
+def _auc(table: pa.Table, rows: np.ndarray[Any, Any]) -> float:
+    """Area under the curve; a half where there is one label only."""
+    from sklearn.metrics import roc_auc_score
+
+    labels = table["label"].to_numpy()[rows]
+    if labels.all() or not labels.any():
+        return 0.5
+    probability = table["probability"].to_numpy()[rows]
+    return float(roc_auc_score(labels, probability, sample_weight=table["weight"].to_numpy()[rows]))
 
 
 def _digest(*parts: Examples) -> str:

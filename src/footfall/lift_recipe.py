@@ -75,7 +75,8 @@ class Proof(BaseModel):
     choose_by: Literal["all", "cold"] = Field(
         "cold",
         description="Validation log loss that a weight is chosen by: of all rows, or of the rows "
-        "of cold items where warm ones do not suffer (0.002 nats, a mean over the seeds).",
+        "of cold items where warm ones lose no more than 0.002 of log loss and AUC, a mean over "
+        "the seeds.",
     )
     aim: Literal["cold", "all"] = Field(
         "cold",

@@ -37,9 +37,14 @@ def test_only_cold_rows_count_and_warm_ones_tell_of_harm():
     after = table([(0.4, True, False), WARM[1], (0.8, True, True), (0.5, False, True)])
     assert COLD.score(after) == pytest.approx((log(2) - log(0.8)) / 2)
     assert COLD.score(BEFORE) == pytest.approx(log(2))
-    assert COLD.harm(after, BEFORE) == pytest.approx((log(0.5) - log(0.4)) / 2)
+    # By log loss a tenth of a nat; by AUC all of a half, because the response comes last.
+    assert COLD.harm(after, BEFORE) == pytest.approx(0.5)
     assert COLD.harm(BEFORE, after) == pytest.approx(-(log(0.5) - log(0.4)) / 2)
     assert COLD.harm(BEFORE, BEFORE) == 0.0
+    # In the same order, and less sure.
+    sure = table([(0.9, True, False), (0.1, False, False), *[(0.5, True, True)] * 2])
+    unsure = table([(0.6, True, False), (0.4, False, False), *[(0.5, True, True)] * 2])
+    assert COLD.harm(unsure, sure) == pytest.approx(log(0.9) - log(0.6))
 
 
 def test_rows_count_by_their_weight_and_people_may_be_the_cold_ones():
@@ -52,8 +57,9 @@ def test_rows_count_by_their_weight_and_people_may_be_the_cold_ones():
     told, before = (rows.append_column("user_cold", people) for rows in (after, BEFORE))
     of_users = ValidationObjective(cold=True, fewest=1, of="users")
     assert of_users.score(told) == pytest.approx(log(2))
+    # Warm are (0.5, no), (0.8, yes), (0.6, no): better ordered than before, and less certain.
     expected = (-log(0.8) - log(0.4) + 2 * log(0.5)) / 3
-    assert of_users.harm(told, before) == pytest.approx(expected)
+    assert of_users.harm(told, before) == pytest.approx(max(expected, 0.5 - 1.0))
     assert not ValidationObjective(cold=True, fewest=2, of="users").uses_cold(told)
 
 

@@ -138,6 +138,7 @@ def test_a_weight_that_harms_warm_rows_is_not_taken(tmp_path, monkeypatch, lost,
     """Judged by the mean over the seeds, whatever cold rows gain."""
 
     def scores(arm, added, alpha, seed, *, budget):
+        # All alike, so that no order can be lost.
         warm = 0.5 - (lost[seed - 100] if alpha else 0.0)
         rows = [(warm, label, False) for label in (True, False)] * 20
         rows += [(0.9 if alpha else 0.5, True, True), (0.1 if alpha else 0.5, False, True)] * 20
