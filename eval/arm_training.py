@@ -159,8 +159,8 @@ class ValidationObjective:
 
     Log loss in nats: of all rows, or (``cold``) of the rows of cold items or users, as long as the
     warm rows lose no more than ``most_harm`` against the real arm by what ``harm_by`` names (log
-    loss in nats), a mean over the seeds. Where validation has fewer than ``fewest`` responses of cold rows, or of
-    warm ones, too few to choose or to tell harm by, all rows count.
+    loss in nats), a mean over the seeds. Where validation has fewer than ``fewest`` responses of
+    cold rows, or of warm ones, too few to choose or to tell harm by, all rows count.
     """
 
     cold: bool = False
