@@ -18,6 +18,7 @@ from footfall.files import whole_file
 from footfall.finetune.click_model import ClickModel
 from footfall.finetune.click_settings import ClickSettings
 from footfall.finetune.example_table import Examples
+from footfall.finetune.standardise import with_derived
 
 __all__ = ["ArmScores", "ArmTrainer", "ValidationObjective"]
 
@@ -102,7 +103,8 @@ class ArmTrainer:
         settings = self.settings.model_copy(
             update={"seed": seed, "epochs": self.settings.epochs * budget}
         )
-        text = settings.model_dump_json() + self._parts + _digest(rows)
+        read = ",".join(with_derived(settings.features))
+        text = settings.model_dump_json() + read + self._parts + _digest(rows)
         key = hashlib.sha256(text.encode()).hexdigest()[:20]
         found = self._kept(key)
         if found is not None and (found.test is not None or not test):

@@ -160,7 +160,7 @@ class ClickModel:
         self._tokenizer = load_tokenizer(settings.encoder)
         network = build_network(
             settings,
-            len(settings.features),
+            len(self._standardiser.names),
             categories=self._categories.sizes,
             steps=planned_steps(settings, len(train)),
         )

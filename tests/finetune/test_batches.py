@@ -12,7 +12,7 @@ from footfall.finetune.probability import (
     mean_negative_rate,
     negative_rates,
 )
-from footfall.finetune.standardise import Standardiser
+from footfall.finetune.standardise import HAS_HISTORY, Standardiser
 
 torch = pytest.importorskip("torch")
 batches = pytest.importorskip("footfall.finetune.batches")
@@ -109,6 +109,23 @@ def test_standardiser_by_hand():
     assert old.apply(build([{"price_log": 4.0}]))[0, 0] == 2.0
     with pytest.raises(DataError, match="price_log"):
         standard.apply(build([{"price_log": float("nan")}]))
+
+
+def test_whether_there_is_any_history_stands_beside_how_much():
+    rows = build([{"popularity_log": value} for value in (0.0, 0.0, 4.0, 5.0)])
+    standard = Standardiser.fit(rows, ["popularity_log", "price_log"])
+    assert standard.names == ("popularity_log", "price_log", HAS_HISTORY)
+    assert standard.apply(rows)[:, 2].tolist() == [-1.0, -1.0, 1.0, 1.0]
+    # Mean and spread of the popularity are those of 4 and 5; new items count as the least popular.
+    assert standard.apply(rows)[:, 0].tolist() == [-1.0, -1.0, -1.0, 1.0]
+    # Where training rows have no new item, new ones are as what it knows.
+    known = Standardiser.fit(rows.take(np.array([2, 3])), ["popularity_log"])
+    assert known.apply(rows)[:, 1].tolist() == [0.0] * 4
+    assert Standardiser.fit(rows, ["price_log"]).names == ("price_log",)
+    # Models saved before it was read off name what they have.
+    old = standard.model_dump() | {"names": ("popularity_log", "price_log")}
+    old |= {name: old[name][:2] for name in ("mean", "spread", "low", "high")}
+    assert Standardiser.model_validate(old).apply(rows).shape == (4, 2)
 
 
 def test_prior_correction_by_hand():

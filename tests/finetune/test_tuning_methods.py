@@ -54,7 +54,7 @@ def test_what_is_trained_moves_and_is_saved(kind, tuning, encoder_of, text_decid
             ClickModel(settings).fit(train)
         return
     torch.manual_seed(0)
-    fresh = build_network(settings, 6, steps=6)
+    fresh = build_network(settings, 7, steps=6)
     model = ClickModel(settings).fit(train, folder=tmp_path / "model")
     before = dict(fresh.encoder.named_parameters())
     moved = {
