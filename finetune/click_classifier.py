@@ -37,8 +37,8 @@ class ClickClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Settings to start from; the defaults of :class:`~footfall.finetune.ClickSettings` if none.
     encoder, architecture, tuning, trained_layers, lora_rank, lora_alpha, lora_targets, \
 prefix_tokens, pooling, dropout, max_tokens, features, categories, smallest_category, \
-head_hidden, warm_start_rows, loss, calibration, length_grouped, batch_size, epochs, max_steps, \
-optimizer, learning_rate, head_learning_rate, schedule, warmup_share, weight_decay, evaluations, \
+head_hidden, warm_start_rows, loss, calibration, length_grouped, precision, batch_size, epochs, \
+max_steps, optimizer, learning_rate, head_learning_rate, schedule, warmup_share, weight_decay, evaluations, \
 patience, device, seed:
         Fields of ``ClickSettings``; None leaves one as ``settings`` has it. ``features`` are by
         default those of the settings that the training rows have.
@@ -74,6 +74,7 @@ patience, device, seed:
         loss: Literal["cross_entropy", "mse"] | None = None,
         calibration: Literal["none", "platt", "isotonic"] | None = None,
         length_grouped: bool | None = None,
+        precision: Literal["float32", "bfloat16"] | None = None,
         batch_size: int | None = None,
         epochs: float | None = None,
         max_steps: int | None = None,
