@@ -38,8 +38,8 @@ class ClickClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     encoder, architecture, tuning, trained_layers, lora_rank, lora_alpha, lora_targets, \
 prefix_tokens, pooling, dropout, max_tokens, features, categories, smallest_category, \
 head_hidden, warm_start_rows, loss, calibration, length_grouped, precision, batch_size, epochs, \
-max_steps, optimizer, learning_rate, head_learning_rate, schedule, warmup_share, weight_decay, evaluations, \
-patience, device, seed:
+max_steps, optimizer, learning_rate, head_learning_rate, schedule, warmup_share, weight_decay, \
+evaluations, patience, device, seed:
         Fields of ``ClickSettings``; None leaves one as ``settings`` has it. ``features`` are by
         default those of the settings that the training rows have.
 
