@@ -62,9 +62,8 @@ class HalvingChoice:
     """The chosen weight and every score on the way.
 
     ``best`` is the positive weight with the lowest mean of the last rung, of those that do little
-    enough harm (none where all do more). ``gain`` is how much
-    lower its score is than that of zero, a mean over the seeds, and ``standard_error`` that mean's
-    (none with one seed).
+    enough harm (none where all do more). ``gain`` is how much lower its score is than that of zero,
+    a mean over the seeds, and ``standard_error`` that mean's (none with one seed).
     """
 
     alpha: float
@@ -208,28 +207,30 @@ def _check(
         raise SettingError(f"margin: {margin} is negative.")
 
 
-def _ranked(rung: AlphaRung, most_harm: float) -> list[tuple[bool, float, float, int]]:
-    """Positive weights, the best first: (harmful, its mean or its harm, weight, place)."""
-    told = zip(rung.alphas, rung.means, rung.mean_harms, strict=True)
-    return sorted(
-        (harm > most_harm, harm if harm > most_harm else mean, alpha, place)
-        for place, (alpha, mean, harm) in enumerate(told)
-        if alpha
-    )
+def _ranked(rung: AlphaRung, most_harm: float) -> list[int]:
+    """Places of the positive weights, the best first; harmful ones last, by their harm."""
+
+    def order(place: int) -> tuple[bool, float, float]:
+        harm = rung.mean_harms[place]
+        harmful = harm > most_harm
+        return harmful, harm if harmful else rung.means[place], rung.alphas[place]
+
+    # Zero comes first among the weights and is no candidate here.
+    return sorted(range(1, len(rung.alphas)), key=order)
 
 
 def _better_half(rung: AlphaRung, most_harm: float) -> tuple[float, ...]:
     """The better half of the positive weights, rounded up; zero goes on beside them."""
     ranked = _ranked(rung, most_harm)
-    return tuple(sorted(alpha for _, _, alpha, _ in ranked[: ceil(len(ranked) / 2)]))
+    return tuple(sorted(rung.alphas[place] for place in ranked[: ceil(len(ranked) / 2)]))
 
 
 def _decide(rungs: tuple[AlphaRung, ...], margin: float, most_harm: float) -> HalvingChoice:
     last = rungs[-1]
-    harmless = [place for harmful, _, _, place in _ranked(last, most_harm) if not harmful]
-    if not harmless:
+    ranked = _ranked(last, most_harm)
+    if not ranked or last.mean_harms[ranked[0]] > most_harm:
         return HalvingChoice(0.0, None, None, None, rungs)
-    place = harmless[0]
+    place = ranked[0]
     gains = np.subtract(last.scores[0], last.scores[place])
     gain = float(gains.mean())
     error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None

@@ -185,7 +185,7 @@ class SlateMaker:
     ) -> None:
         """Replace (half of) the popular items by answers to the query, where there are any."""
         assert self._search is not None
-        wanted = self._per_response // 2 if self._kind == "mixed" else self._per_response
+        wanted = self._per_response if self._kind == "similar" else self._per_response // 2
         distinct = sorted({query for query in queries if query})
         found = dict(zip(distinct, self._search.search(distinct, limit=_FOUND), strict=True))
         for slate, query in enumerate(queries):

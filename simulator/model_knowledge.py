@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from footfall.errors import DataError
-from footfall.simulator.catalog import utc_moment
 from footfall.simulator.engines.protocol import EngineIdentity
+from footfall.simulator.prior_knowledge import Learned, check_learned
 
 __all__ = ["check_model_knowledge"]
 
@@ -37,18 +36,14 @@ def check_model_knowledge(
     DataError
         If the model knows more, or does not say how much.
     """
-    if not identity.tuned or (part is not None and identity.tuned_part == part):
+    if not identity.tuned:
         return
-    if part is not None and not tuned_elsewhere:
-        raise DataError(
-            f"The model {identity.model} was not tuned on this training part "
-            f"({identity.tuned_part or 'but on a whole log'}), so it may know what is held out.",
-            hint="Tune it on the training part's own log.",
-        )
-    known = identity.tuned_until
-    if until is not None and (known is None or utc_moment(datetime.fromisoformat(known)) > until):
-        raise DataError(
-            f"The model {identity.model} was tuned on the log until {known or 'its end'}, and the "
-            f"shoppers may know it until {until.isoformat()}.",
-            hint="Tune with the same --until, or simulate with a later one.",
-        )
+    model = Learned(
+        what=f"The model {identity.model}",
+        how="tuned",
+        until=identity.tuned_until,
+        part=identity.tuned_part,
+        again_on_part="Tune it on the training part's own log.",
+        again_until="Tune with the same --until, or simulate with a later one.",
+    )
+    check_learned(model, until=until, part=part, elsewhere=tuned_elsewhere)

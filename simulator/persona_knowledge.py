@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from footfall.errors import DataError
 from footfall.personas.persona import WHOLE_LOG, Persona
-from footfall.simulator.catalog import utc_moment
+from footfall.simulator.prior_knowledge import Learned, check_learned
 
 __all__ = ["check_persona_knowledge"]
 
@@ -41,21 +40,14 @@ def check_persona_knowledge(
     """
     for persona in personas:
         known = persona.fitted_until
-        if known is None or (part is not None and persona.fitted_part == part):
+        if known is None:
             continue
-        if part is not None and not fitted_elsewhere:
-            raise DataError(
-                f"The persona {persona.persona_id} was not fitted on this training part "
-                f"({persona.fitted_part or 'but on a whole log'}), so it may know what is held "
-                "out.",
-                hint="Make the personas from the training part's own log.",
-            )
-        if until is not None and (
-            known == WHOLE_LOG or utc_moment(datetime.fromisoformat(known)) > until
-        ):
-            end = "its end" if known == WHOLE_LOG else known
-            raise DataError(
-                f"The persona {persona.persona_id} was fitted on the log until {end}, and the "
-                f"shoppers may know it until {until.isoformat()}.",
-                hint="Make the personas with the same --until, or simulate with a later one.",
-            )
+        fitted = Learned(
+            what=f"The persona {persona.persona_id}",
+            how="fitted",
+            until=None if known == WHOLE_LOG else known,
+            part=persona.fitted_part,
+            again_on_part="Make the personas from the training part's own log.",
+            again_until="Make the personas with the same --until, or simulate with a later one.",
+        )
+        check_learned(fitted, until=until, part=part, elsewhere=fitted_elsewhere)
