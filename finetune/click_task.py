@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
 from footfall.finetune.batches import PairTable, SlateSampler, collate
 from footfall.finetune.click_settings import ClickSettings
 from footfall.finetune.network import ClickNetwork
@@ -14,7 +17,7 @@ from footfall.finetune.prediction import predict_log_odds, weighted_log_loss
 from footfall.finetune.start import warm_start
 from footfall.finetune.training import TrainingTask
 
-__all__ = ["click_task", "validation_loss"]
+__all__ = ["click_task", "validation_metrics"]
 
 
 def click_task(
@@ -39,14 +42,17 @@ def click_task(
             batch=settings.batch_size,
         ),
         start=start,
-        validation_loss=(
-            None if validation is None else partial(validation_loss, network, validation)
+        validation=(
+            None if validation is None else partial(validation_metrics, network, validation)
         ),
     )
 
 
-def validation_loss(network: ClickNetwork, validation: PairTable) -> float:
-    """Weighted log loss in nats."""
-    return weighted_log_loss(
-        predict_log_odds(network, validation), validation.targets, validation.weights
-    )
+def validation_metrics(network: ClickNetwork, validation: PairTable) -> dict[str, float]:
+    """Weighted log loss in nats, and weighted AUC where there are rows of either label."""
+    targets, weights = validation.targets, validation.weights
+    log_odds = predict_log_odds(network, validation)
+    metrics = {"loss": weighted_log_loss(log_odds, targets, weights)}
+    if np.isfinite(log_odds).all() and len(np.unique(targets)) == 2:
+        metrics["auc"] = float(roc_auc_score(targets > 0, log_odds, sample_weight=weights))
+    return metrics

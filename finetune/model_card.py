@@ -58,6 +58,7 @@ def card_text(card: dict[str, Any]) -> str:
         f"{training.get('kept')}",
         f"* validation log loss: {_number(training.get('start_log_loss'))} at the start, "
         f"{_number(training.get('best_log_loss'))} at the best",
+        *_auc_lines(training),
         f"* speed: {training.get('pairs_per_second')} pairs a second, "
         f"{training.get('processes', 1)} process(es)",
         *_sampling_lines(card.get("negative_rate")),
@@ -84,6 +85,13 @@ def _sampling_lines(rate: float | None) -> list[str]:
         f"* negatives were kept at a rate of {rate:.4g}: probabilities are those within sampled "
         "slates unless they are corrected (`correct_prior`)"
     ]
+
+
+def _auc_lines(training: dict[str, Any]) -> list[str]:
+    start, best = (training.get(f"{when}_metrics", {}).get("auc") for when in ("start", "best"))
+    if best is None:
+        return []
+    return [f"* validation AUC: {_number(start)} at the start, {_number(best)} of the weights kept"]
 
 
 def _calibration_lines(figures: dict[str, Any] | None) -> list[str]:

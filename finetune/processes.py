@@ -5,6 +5,7 @@ Imports accelerate; load it only where a model is trained.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 __all__ = [
@@ -40,8 +41,8 @@ def wait_for_all(device: str) -> None:
     _state(device).wait_for_everyone()
 
 
-def of_main_process(value: float, device: str) -> float:
-    """The main process's value, in all of them.
+def of_main_process(value: Mapping[str, float], device: str) -> Mapping[str, float]:
+    """The main process's numbers, in all of them.
 
     Sums differ in their last digits between processes; what decides whether to go on has to be the
     same number everywhere, or one process waits for another that has stopped.
@@ -50,9 +51,9 @@ def of_main_process(value: float, device: str) -> float:
         return value
     from accelerate.utils import broadcast_object_list
 
-    told = [value]
+    told = [dict(value)]
     broadcast_object_list(told, from_process=0)
-    return float(told[0])
+    return told[0]
 
 
 def local_device(device: str) -> Any:

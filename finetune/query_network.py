@@ -174,13 +174,19 @@ def query_task(
         collate=partial(collate, train),
         sampler=lambda: SlateSampler(np.arange(len(train)), settings.seed),
         start=start,
-        validation_loss=None if validation is None else partial(_loss, network, validation),
+        validation=None if validation is None else partial(_metrics, network, validation),
     )
 
 
-def _loss(network: QueryNetwork, table: QueryTable) -> float:
+def _metrics(network: QueryNetwork, table: QueryTable) -> dict[str, float]:
+    """Cross-entropy in nats, and the share of responses whose class is the likeliest."""
     logs = class_log_probabilities(network, table)
-    return float(np.average(-logs[np.arange(len(table)), table.targets], weights=table.weights))
+    losses = -logs[np.arange(len(table)), table.targets]
+    right = logs.argmax(1) == table.targets
+    return {
+        "loss": float(np.average(losses, weights=table.weights)),
+        "accuracy": float(np.average(right, weights=table.weights)),
+    }
 
 
 def _start(network: QueryNetwork, table: QueryTable, seed: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,22 +63,24 @@ class TrainingTask:
         A fresh sampler of row numbers, the same in every process.
     start:
         Puts the network where training starts.
-    validation_loss:
-        Mean loss in nats on validation rows; none without such rows.
+    validation:
+        Metrics on validation rows: ``loss``, a mean in nats, which decides what is kept, and others
+        that are reported beside it; none without such rows.
     """
 
     rows: int
     collate: Callable[[Sequence[int]], dict[str, Any]]
     sampler: Callable[[], Sampler]
     start: Callable[[], None]
-    validation_loss: Callable[[], float] | None
+    validation: Callable[[], Mapping[str, float]] | None
 
 
 @dataclass(frozen=True)
 class TrainingFigures:
     """What a training run did.
 
-    Log losses are weighted means in nats on the validation rows, null without them.
+    Log losses are weighted means in nats on the validation rows, null without them; ``metrics`` are
+    what else these say of a classifier, by name (for clicks ``auc``, for queries ``accuracy``).
     ``seconds`` and ``pairs_per_second`` are of this run of the program only, evaluation included;
     pairs are those of all ``processes``. ``peak_gpu_memory`` is in GiB, null without a GPU.
     """
@@ -92,6 +94,8 @@ class TrainingFigures:
     peak_gpu_memory: float | None
     start_log_loss: float | None
     best_log_loss: float | None
+    start_metrics: dict[str, float]
+    best_metrics: dict[str, float]
     kept: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -126,7 +130,7 @@ class NetworkTrainer(Trainer):  # type: ignore[misc]
             args=arguments,
             data_collator=task.collate,
             train_dataset=RowNumbers(task.rows),
-            eval_dataset=None if task.validation_loss is None else RowNumbers(1),
+            eval_dataset=None if task.validation is None else RowNumbers(1),
             callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)
@@ -164,11 +168,11 @@ class NetworkTrainer(Trainer):  # type: ignore[misc]
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Loss on the validation rows."""
+        """Metrics on the validation rows."""
         del eval_dataset, ignore_keys
-        assert self._task.validation_loss is not None
-        loss = of_main_process(self._task.validation_loss(), self._settings.device)
-        metrics = {f"{metric_key_prefix}_loss": loss}
+        assert self._task.validation is not None
+        told = of_main_process(self._task.validation(), self._settings.device)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in told.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
@@ -248,9 +252,9 @@ def train_network(
     """
     checkpoint = _first_checkpoint(folder, fingerprint, resume, settings.device)
     task.start()
-    start_loss = None
-    if task.validation_loss is not None:
-        start_loss = of_main_process(task.validation_loss(), settings.device)
+    start_metrics = None
+    if task.validation is not None:
+        start_metrics = of_main_process(task.validation(), settings.device)
     start_state = {name: value.clone() for name, value in network.state_dict().items()}
     planned = planned_steps(settings, task.rows)
     on_gpu = settings.device == "auto" and torch.cuda.is_available()
@@ -271,7 +275,7 @@ def train_network(
         # Takes off what wraps the forward pass for mixed precision, which cannot be pickled.
         extract_model_from_parallel(network, keep_fp32_wrapper=False)
     seconds = time.perf_counter() - begun
-    best, kept = _keep_best(network, trainer, start_loss, start_state)
+    best_metrics, kept = _keep_best(network, trainer, start_metrics, start_state)
     _check_finite(network)
     done = step_of(checkpoint)
     processes = process_count(settings.device)
@@ -284,8 +288,10 @@ def train_network(
         seconds=round(seconds, 3),
         pairs_per_second=round(rows / seconds, 1) if seconds > 0 else 0.0,
         peak_gpu_memory=round(torch.cuda.max_memory_allocated() / 2**30, 3) if on_gpu else None,
-        start_log_loss=start_loss,
-        best_log_loss=best,
+        start_log_loss=None if start_metrics is None else start_metrics["loss"],
+        best_log_loss=None if best_metrics is None else best_metrics["loss"],
+        start_metrics=_beside_loss(start_metrics),
+        best_metrics=_beside_loss(best_metrics),
         kept=kept,
     )
 
@@ -312,7 +318,7 @@ def _arguments(
 ) -> TrainingArguments:
     interval = max(1, planned // settings.evaluations)
     schedule = {"constant": "constant_with_warmup"}.get(settings.schedule, settings.schedule)
-    validated = task.validation_loss is not None
+    validated = task.validation is not None
     mixed = settings.precision == "bfloat16"
     if mixed and on_gpu and not torch.cuda.is_bf16_supported():
         raise SettingError(
@@ -354,7 +360,7 @@ def _trainer(
     task: TrainingTask,
     callbacks: list[TrainerCallback],
 ) -> NetworkTrainer:
-    if task.validation_loss is not None:
+    if task.validation is not None:
         callbacks = [*callbacks, _EarlyStopping(settings.patience)]
     return NetworkTrainer(network, arguments, settings=settings, task=task, callbacks=callbacks)
 
@@ -376,18 +382,34 @@ def _run(trainer: NetworkTrainer, checkpoint: Path | None) -> None:
 def _keep_best(
     network: nn.Module,
     trainer: NetworkTrainer,
-    start_loss: float | None,
+    start: Mapping[str, float] | None,
     start_state: dict[str, torch.Tensor],
-) -> tuple[float | None, str]:
+) -> tuple[Mapping[str, float] | None, str]:
     best = trainer.state.best_metric
-    if start_loss is None or best is None:
+    if start is None or best is None:
         return None, "last"
     if not np.isfinite(best):
         raise TrainingError("The validation log loss is not finite.", hint="Lower learning_rate.")
-    if best < start_loss:
-        return float(best), f"step {trainer.state.best_global_step}"
+    if best < start["loss"]:
+        step = trainer.state.best_global_step
+        return _metrics_at(trainer.state.log_history, step) | {"loss": float(best)}, f"step {step}"
     network.load_state_dict(start_state)
-    return float(start_loss), "start"
+    return start, "start"
+
+
+def _metrics_at(history: Sequence[Mapping[str, float]], step: int | None) -> dict[str, float]:
+    """What an evaluation said; a resumed training has its earlier ones in the checkpoint."""
+    told = [entry for entry in history if "eval_loss" in entry and entry.get("step") == step]
+    return {
+        name.removeprefix("eval_"): float(value)
+        for entry in told
+        for name, value in entry.items()
+        if name.startswith("eval_")
+    }
+
+
+def _beside_loss(metrics: Mapping[str, float] | None) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in (metrics or {}).items() if name != "loss"}
 
 
 def _check_finite(network: nn.Module) -> None:

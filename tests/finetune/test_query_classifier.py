@@ -214,6 +214,8 @@ def test_it_learns_saves_and_loads(encoder, kind, changes, tmp_path):
     text = (tmp_path / "model" / "README.md").read_text()
     assert f"| tfidf | {figures['tfidf']['accuracy']:.4f} |" in text
     assert model.card["training"]["best_log_loss"] <= model.card["training"]["start_log_loss"]
+    accuracy = model.card["training"]["best_metrics"]["accuracy"]
+    assert accuracy == pytest.approx(figures["classifier"]["accuracy"], abs=1e-5)
     assert not (tmp_path / "model.checkpoints").exists()
     with pytest.raises(InputError, match=r"click-through model|does not hold a model"):
         ClickModel.load(tmp_path / "model")

@@ -102,9 +102,9 @@ def test_training_stops_where_validation_gets_worse_and_keeps_the_best(
 
     def told(network, validation):
         measured.append(predict_log_odds(network, validation).copy())
-        return next(losses)
+        return {"loss": next(losses), "auc": 0.5 + len(measured) / 100}
 
-    monkeypatch.setattr(click_task, "validation_loss", told)
+    monkeypatch.setattr(click_task, "validation_metrics", told)
     settings = settings_of(encoder, max_steps=10, patience=patience)
     validation = text_decides(10, 2)
     model = ClickModel(settings).fit(text_decides(40, 1), validation)
@@ -112,6 +112,7 @@ def test_training_stops_where_validation_gets_worse_and_keeps_the_best(
     # After the start 0.5 is the best, and then it gets worse.
     assert (figures["planned_steps"], figures["steps"]) == (10, 1 + patience)
     assert (figures["start_log_loss"], figures["best_log_loss"]) == (0.9, 0.5)
+    assert (figures["start_metrics"], figures["best_metrics"]) == ({"auc": 0.51}, {"auc": 0.52})
     odds = logit(model.predict_proba(validation))
     assert odds == pytest.approx(measured[1], abs=1e-5)
     assert odds != pytest.approx(measured[-1], abs=1e-5)
@@ -121,7 +122,7 @@ def test_where_nothing_is_better_than_the_start_the_start_is_kept(
     encoder, text_decides, monkeypatch
 ):
     losses = iter([0.3, 0.5, 0.4, 0.6, 0.7, 0.8])
-    monkeypatch.setattr(click_task, "validation_loss", lambda *_: next(losses))
+    monkeypatch.setattr(click_task, "validation_metrics", lambda *_: {"loss": next(losses)})
     settings = settings_of(encoder, max_steps=10, patience=2)
     model = ClickModel(settings).fit(text_decides(40, 1), text_decides(10, 2))
     assert model.card["training"]["kept"] == "start"
@@ -183,6 +184,8 @@ def test_a_training_that_had_stopped_stops_when_it_is_resumed(
         with pytest.raises(KeyboardInterrupt):
             ClickModel(settings).fit(rows, against(rows), tmp_path / "again")
     resumed = ClickModel(settings).fit(rows, against(rows), tmp_path / "again", resume=True)
+    for metrics in ("start_metrics", "best_metrics"):
+        assert resumed.card["training"][metrics] == whole.card["training"][metrics] != {}
     assert whole.card["training"]["steps"] < 19
     assert resumed.card["training"]["steps"] == whole.card["training"]["steps"] + 1
     assert resumed.predict_proba(held_out) == pytest.approx(whole.predict_proba(held_out))

@@ -53,6 +53,17 @@ def test_training_learns_what_the_untrained_ranking_has_wrong(trained, text_deci
     assert figures["best_log_loss"] < figures["start_log_loss"]
 
 
+def test_the_card_has_the_area_under_the_curve_of_the_weights_that_were_kept(trained, text_decides):
+    model, folder = trained
+    validation = text_decides(60, 2)
+    area = area_under_curve(validation.labels, model.predict_proba(validation))
+    figures = model.card["training"]
+    assert figures["best_metrics"]["auc"] == pytest.approx(area, abs=1e-4)
+    assert figures["start_metrics"]["auc"] < figures["best_metrics"]["auc"]
+    told = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"{area:.4f} of the weights kept" in told
+
+
 def test_probabilities_are_on_the_scale_of_the_slates(trained, text_decides):
     model, _ = trained
     held_out = text_decides(60, 3)

@@ -72,6 +72,7 @@ def test_train_takes_any_setting_and_says_how_it_went(trained):
     figures = model.card["training"]
     assert f"{figures['start_log_loss']:.4f} at the start" in said
     assert f"{figures['best_log_loss']:.4f} at the best" in said
+    assert f"Validation AUC: {figures['best_metrics']['auc']:.4f}" in said
 
 
 @pytest.mark.train

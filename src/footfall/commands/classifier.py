@@ -66,6 +66,8 @@ def train(
             f"Validation log loss: {figures['start_log_loss']:.4f} at the start, "
             f"{figures['best_log_loss']:.4f} at the best (kept: {figures['kept']})"
         )
+    if "auc" in figures["best_metrics"]:
+        typer.echo(f"Validation AUC: {figures['best_metrics']['auc']:.4f}")
     typer.echo(f"Model in {model}")
 
 
