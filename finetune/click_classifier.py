@@ -40,8 +40,8 @@ prefix_tokens, pooling, dropout, max_tokens, features, categories, smallest_cate
 head_hidden, warm_start_rows, loss, calibration, length_grouped, precision, batch_size, epochs, \
 max_steps, optimizer, learning_rate, head_learning_rate, schedule, warmup_share, weight_decay, \
 evaluations, patience, device, seed:
-        Fields of ``ClickSettings``; None leaves one as ``settings`` has it. ``features`` are by
-        default those of the settings that the training rows have.
+        Fields of ``ClickSettings``; None leaves one as ``settings`` has it. ``features`` and
+        ``categories`` are by default those of the settings that the training rows have.
 
     Attributes
     ----------
@@ -125,21 +125,22 @@ evaluations, patience, device, seed:
         table = as_table(X)
         labels, self.classes_ = _labels(table, y)
         settings = self._settings(table)
-        train = _examples(table, settings, labels)
+        needed = needed_columns(settings.features, settings.categories)
+        train = _examples(table, needed, labels)
         if sample_weight is not None:
             train = train.with_column("weight", _sized(sample_weight, len(train), "sample_weight"))
         held_out = None
         if validation is not None:
             rows, own = validation if isinstance(validation, tuple) else (validation, None)
             rows = as_table(rows)
-            held_out = _examples(rows, settings, _labels(rows, own, self.classes_)[0])
+            held_out = _examples(rows, needed, _labels(rows, own, self.classes_)[0])
         self.model_ = ClickModel(settings).fit(train, held_out)
         return self
 
     def decision_function(self, X: Any) -> Array:  # noqa: N803
         """Log-odds of a response, float64, shape (rows,)."""
         check_is_fitted(self)
-        return self.model_.predict_log_odds(_examples(as_table(X), self.model_.settings))
+        return self.model_.predict_log_odds(_examples(as_table(X), self.model_.needed_columns))
 
     def predict_proba(self, X: Any) -> Array:  # noqa: N803
         """Probabilities of no response and of a response, float64, shape (rows, 2)."""
@@ -173,6 +174,10 @@ evaluations, patience, device, seed:
         if self.features is None:
             known = {*table.column_names, "has_query"}
             changes["features"] = tuple(name for name in base.features if name in known)
+        if self.categories is None:
+            read = {name: needed_columns((), (name,)) for name in base.categories}
+            known = set(table.column_names) | {"item_text"}
+            changes["categories"] = tuple(name for name in read if known.issuperset(read[name]))
         try:
             return ClickSettings.model_validate(base.model_dump() | changes)
         except ValidationError as error:
@@ -232,9 +237,8 @@ def _columns(rows: Any) -> dict[str, Any] | None:
     return None
 
 
-def _examples(table: pa.Table, settings: ClickSettings, labels: Array | None = None) -> Examples:
+def _examples(table: pa.Table, needed: Sequence[str], labels: Array | None = None) -> Examples:
     kept = [name for name in table.column_names if name != "label"]
-    needed = needed_columns(settings.features, settings.categories)
     found = complete_examples(table.select(kept), needed=needed)
     return found if labels is None else found.with_column("label", labels)
 

@@ -257,7 +257,7 @@ class ClickModel:
     @property
     def needed_columns(self) -> tuple[str, ...]:
         """Columns that rows to score must have."""
-        return needed_columns(self.settings.features, self.settings.categories)
+        return needed_columns(self.settings.features, self._categories.names)
 
     def predict_batches(
         self, batches: Iterable[pa.RecordBatch], *, correct_prior: bool = False

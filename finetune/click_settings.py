@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from footfall.finetune.categories import CategoryName
 from footfall.finetune.example_table import FEATURE_NAMES
 from footfall.finetune.training_settings import TrainingSettings
 
@@ -23,15 +24,18 @@ class ClickSettings(TrainingSettings):
     features: tuple[str, ...] = Field(
         FEATURE_NAMES, description="Numeric columns of the examples that the head reads."
     )
-    categories: tuple[Literal["category", "category_path", "brand"], ...] = Field(
-        (),
-        description="Categorical features of the item: its top category, its whole category path, "
-        "its brand.",
+    categories: tuple[CategoryName, ...] = Field(
+        ("habit", "query_parts"),
+        description="Categorical features: the item's top category, its whole category path, its "
+        "brand; each field of the shopper's demographics; habit, the value of the one field that "
+        "is named like the item's category; query_parts, the parts of a query of several between "
+        "commas.",
     )
     smallest_category: int = Field(
         10,
         ge=1,
-        description="Training rows that a category or brand needs; rarer ones count as unknown.",
+        description="Training rows that a value of a categorical feature needs; rarer ones count "
+        "as unknown.",
     )
     head_hidden: int = Field(
         0, ge=0, le=1024, description="Width of a hidden layer over the numbers; 0 is linear."
@@ -39,7 +43,8 @@ class ClickSettings(TrainingSettings):
     warm_start_rows: int = Field(
         2000,
         ge=0,
-        description="Training rows on which scale, bias and numbers are fitted before training; "
+        description="Training rows on which scale, bias, numbers and categories are fitted before "
+        "training; "
         "0 starts at the zero-shot ranking.",
     )
     loss: Literal["cross_entropy", "mse"] = Field(

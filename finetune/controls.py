@@ -16,6 +16,7 @@ _OF_SHOPPER = (
     "query",
     "shopper_text",
     "shopper_profile",
+    "shopper_demographics",
     "shopper_history",
     "user_cold",
     "has_query",

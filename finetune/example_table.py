@@ -27,7 +27,8 @@ FEATURE_NAMES: Final = (
 
 #: Columns of :attr:`Examples.table`. ``query`` is null when browsing. ``shopper_text`` is
 #: :func:`~footfall.personas.describe.shopper_line` of profile and history (latest item texts,
-#: oldest first). ``score`` is the simulator's log-odds, null for real rows.
+#: oldest first); ``shopper_demographics`` is a JSON object of texts. ``score`` is the simulator's
+#: log-odds, null for real rows.
 EXAMPLE_SCHEMA: Final = pa.schema(
     [
         ("example_id", pa.string()),
@@ -38,6 +39,7 @@ EXAMPLE_SCHEMA: Final = pa.schema(
         ("query", pa.string()),
         ("shopper_text", pa.string()),
         ("shopper_profile", pa.string()),
+        ("shopper_demographics", pa.string()),
         ("shopper_history", pa.list_(pa.string())),
         ("item_text", pa.string()),
         ("item_category", pa.string()),

@@ -22,6 +22,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "item_id": "",
     "shopper_text": "",
     "shopper_profile": "",
+    "shopper_demographics": "{}",
     "label": False,
     "weight": 1.0,
     "sample_rate": 1.0,
@@ -35,12 +36,18 @@ _NEVER_NULL: Final = ("shopper_text", "item_text", *FEATURE_NAMES)
 
 
 def needed_columns(features: Sequence[str], categories: Sequence[str]) -> tuple[str, ...]:
-    """Columns that a classifier with these features cannot do without."""
+    """Columns that a classifier with these features cannot do without.
+
+    ``categories`` are settings' or those of a trained model (``demographics.age``).
+    """
     columns = ["item_text", *(name for name in features if name != "has_query")]
-    if {"category", "category_path"} & set(categories):
+    kinds = {name.partition(".")[0] for name in categories}
+    if {"category", "category_path", "habit"} & kinds:
         columns.append("item_category")
-    if "brand" in categories:
+    if "brand" in kinds:
         columns.append("item_brand")
+    if {"demographics", "habit"} & kinds:
+        columns.append("shopper_demographics")
     return tuple(columns)
 
 

@@ -34,6 +34,7 @@ SELECT r.search_id || '/' || r.item_id || CASE WHEN r.copy > 1 THEN '#' || r.cop
        r.search_id, r.session_id, r.user_id, r.item_id, r.query,
        coalesce(h.shopper_text, '') AS shopper_text,
        coalesce(h.shopper_profile, '') AS shopper_profile,
+       coalesce(h.shopper_demographics, '{}') AS shopper_demographics,
        coalesce(h.shopper_history, []) AS shopper_history,
        f.item_text, f.item_category, f.item_brand, r.label,
        1.0 AS weight, r.sample_rate, r.origin, r.shown_at, r.position, r.score,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ _SHOPPERS = pa.schema(
         ("user_id", pa.string()),
         ("shopper_text", pa.string()),
         ("shopper_profile", pa.string()),
+        ("shopper_demographics", pa.string()),
         ("shopper_history", pa.list_(pa.string())),
     ]
 )
@@ -109,8 +111,8 @@ def describe_shoppers(
     Returns
     -------
     tuple of pyarrow.Table
-        ``snapshot, user_id, shopper_text, shopper_profile, shopper_history`` and ``snapshot,
-        user_id, category, weight``.
+        ``snapshot, user_id, shopper_text, shopper_profile, shopper_demographics, shopper_history``
+        and ``snapshot, user_id, category, weight``.
 
     Raises
     ------
@@ -204,6 +206,7 @@ def _tables(described: dict[tuple[int, str], Persona]) -> tuple[pa.Table, pa.Tab
                 **key,
                 "shopper_text": shopper_line(profile, latest),
                 "shopper_profile": profile,
+                "shopper_demographics": json.dumps(persona.demographics, ensure_ascii=False),
                 "shopper_history": latest,
             }
         )

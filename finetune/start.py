@@ -1,10 +1,11 @@
-"""Where training starts: scales, bias and numbers fitted while the encoder stands still.
+"""Where training starts: scales, bias, numbers and categories fitted beside a still encoder.
 
 Imports torch; load it only where a model is trained.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,9 +30,10 @@ _SMALLEST_SCALE = 0.5
 
 
 def warm_start(network: ClickNetwork, pairs: PairTable, settings: ClickSettings) -> None:
-    """Fit the head by logistic regression on the untrained encoder's cosines and the numbers.
+    """Fit the head by logistic regression: untrained encoder's cosines, numbers, categories.
 
-    A cross-encoder has no cosines: its texts say nothing at the start.
+    A cross-encoder has no cosines: its texts say nothing at the start. A category that training has
+    not seen starts at the mean of the others.
 
     Without rows to fit on, or with one label among them, the ranking stays zero-shot and only the
     bias is set, to the response rate.
@@ -43,14 +45,15 @@ def warm_start(network: ClickNetwork, pairs: PairTable, settings: ClickSettings)
         return
     sample = _sample(pairs, settings.warm_start_rows, settings.seed)
     if len(np.unique(sample.targets)) < 2 or not (
-        sample.numbers.shape[1] or isinstance(network, TwoTowers)
+        sample.numbers.shape[1] or sample.categories.shape[1] or isinstance(network, TwoTowers)
     ):
         return
     terms = np.zeros((len(sample), 0))
     if isinstance(network, TwoTowers):
         terms = text_terms(network, sample).cpu().numpy()
     columns = np.column_stack([terms, sample.numbers]).astype(np.float64)
-    slopes, bias = _fit(columns, sample.targets, sample.weights)
+    sizes = [len(offset.weight) for offset in network.head.offsets]
+    slopes, offsets, bias = _fit(columns, sample.categories, sizes, sample.targets, sample.weights)
     count = terms.shape[1]
     with torch.no_grad():
         if isinstance(network, TwoTowers):
@@ -59,18 +62,38 @@ def warm_start(network: ClickNetwork, pairs: PairTable, settings: ClickSettings)
             # Where a scale was raised to the smallest one, the mean score stays where it was.
             bias -= float(((scales - slopes[:count]) * columns[:, :count].mean(0)).sum())
         network.head.linear.weight.copy_(torch.from_numpy(slopes[None, count:]))
+        for offset, values in zip(network.head.offsets, offsets, strict=True):
+            offset.weight.copy_(torch.from_numpy(values[:, None]))
         network.bias.fill_(bias)
 
 
-def _fit(columns: Array, targets: Array, weights: Array) -> tuple[Array, float]:
+def _fit(
+    columns: Array, categories: Array, sizes: Sequence[int], targets: Array, weights: Array
+) -> tuple[Array, list[Array], float]:
+    """Slopes of the columns, offsets of each feature's categories, and the bias."""
+    from scipy.sparse import csr_array, hstack
     from sklearn.linear_model import LogisticRegression
 
     mean, spread = columns.mean(0), columns.std(0)
     spread = np.where(spread > 1e-9, spread, 1.0)
+    rows = np.arange(len(targets))
+    told = [
+        csr_array((np.ones(len(rows)), (rows, categories[:, place])), shape=(len(rows), size))
+        for place, size in enumerate(sizes)
+    ]
     model = LogisticRegression(C=1.0, max_iter=1000)
-    model.fit((columns - mean) / spread, targets > 0, sample_weight=weights)
-    slopes: Array = model.coef_[0] / spread
-    return slopes, float(model.intercept_[0] - (slopes * mean).sum())
+    matrix: Any = (columns - mean) / spread
+    if told:
+        matrix = hstack([csr_array(matrix), *told], format="csr")
+    model.fit(matrix, targets > 0, sample_weight=weights)
+    found = model.coef_[0]
+    slopes: Array = found[: columns.shape[1]] / spread
+    offsets = np.split(found[columns.shape[1] :], np.cumsum(sizes)[:-1]) if sizes else []
+    for place, values in enumerate(offsets):
+        counts = np.bincount(categories[:, place], weights, minlength=len(values))[1:]
+        if not (categories[:, place] == 0).any() and counts.any():
+            values[0] = np.average(values[1:], weights=counts)
+    return slopes, offsets, float(model.intercept_[0] - (slopes * mean).sum())
 
 
 def _sample(pairs: PairTable, count: int, seed: int) -> PairTable:

@@ -17,8 +17,13 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cache
+from typing import Final
 
-__all__ = ["normalize", "tokenize"]
+__all__ = ["normalize", "text_parts", "tokenize"]
+
+#: What stands between the parts of a text that is a row of fields.
+_PART_ENDS: Final = re.compile(r"[,;|，；、｜]")
+_MOST_PARTS: Final = 8
 
 # Hangul has spaces, but its words carry glued-on particles, so pairs work better there too.
 _UNSPACED = (
@@ -40,6 +45,12 @@ def normalize(text: str) -> str:
     # Lower-casing can take a text out of NFKC (and NFKC can bring back a capital), hence twice.
     text = unicodedata.normalize("NFKC", text).lower()
     return unicodedata.normalize("NFKC", text)
+
+
+def text_parts(text: str) -> list[str]:
+    """The normalised parts of a text between commas, semicolons and bars, the first eight."""
+    parts = (" ".join(normalize(part).split()) for part in _PART_ENDS.split(text))
+    return [part for part in parts if part][:_MOST_PARTS]
 
 
 @cache

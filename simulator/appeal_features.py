@@ -15,7 +15,6 @@ age", "first part of the query and the category". The model learns how much each
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -25,7 +24,8 @@ import numpy.typing as npt
 from sklearn.utils import murmurhash3_32
 
 from footfall.personas.persona import Persona
-from footfall.personas.tokens import normalize, tokenize
+from footfall.personas.stated_habits import stated_habit
+from footfall.personas.tokens import normalize, text_parts, tokenize
 from footfall.simulator.needs import category_prefixes
 
 __all__ = ["HASH_SPACE", "Features", "slate_features"]
@@ -37,13 +37,11 @@ Row: TypeAlias = Mapping[str, Any]
 #: Places of the hash space; a place fits two bytes.
 HASH_SPACE: Final = 2**16
 
-#: Interests of a persona, parts of a query or item, and words of a text that are read, at most.
+#: Interests of a persona, and words of a text that are read, at most.
 _MOST_INTERESTS: Final = 3
-_MOST_PARTS: Final = 8
 _MOST_WORDS: Final = 16
 #: Prices are told apart in this number of steps from one price to its tenfold.
 _PRICE_STEPS: Final = 4
-_PART_ENDS: Final = re.compile(r"[,;|，；、｜]")
 
 
 class Features(NamedTuple):
@@ -138,21 +136,8 @@ def _known(persona: Persona) -> tuple[tuple[str, str], ...]:
 
 @lru_cache(maxsize=65536)
 def _habit(fields: tuple[tuple[str, str], ...], category: str) -> _Atoms:
-    """The value of the field whose name shares most of its words with the category's last step."""
-    kind = tokenize(category.rpartition(" > ")[2])
-    best: tuple[float, str] | None = None
-    for name, value in fields:
-        words = tokenize(name.replace("_", " "))
-        alike = sum(any(_same_word(word, other) for other in kind) for word in words)
-        if alike and (best is None or alike / len(words) > best[0]):
-            best = (alike / len(words), value)
-    return _atoms([] if best is None else [("habit", normalize(best[1]))])
-
-
-def _same_word(word: str, other: str) -> bool:
-    """Whether one is the other with a short ending, as in a plural."""
-    shorter, longer = sorted((word, other), key=len)
-    return longer.startswith(shorter) and len(longer) - len(shorter) <= min(2, len(shorter) // 3)
+    value = stated_habit(dict(fields), category)
+    return _atoms([] if value is None else [("habit", value)])
 
 
 def _person(persona: Persona, known: tuple[tuple[str, str], ...]) -> _Atoms:
@@ -172,7 +157,9 @@ def _person_atoms(demographics: tuple[tuple[str, str], ...], interests: tuple[st
 def _query(query: str) -> _Query:
     """A query's parts between commas, numbered, their pairs, and its words."""
     tokens = list(dict.fromkeys(tokenize(query)))
-    parts = _atoms([(f"query {place}", part) for place, part in enumerate(_parts(query) or [""])])
+    parts = _atoms(
+        [(f"query {place}", part) for place, part in enumerate(text_parts(query) or [""])]
+    )
     first, second = np.triu_indices(len(parts.codes), k=1)
     return _Query(
         parts,
@@ -185,7 +172,7 @@ def _query(query: str) -> _Query:
 @lru_cache(maxsize=65536)
 def _item(text: str, category: str, brand: str, price_step: int | None) -> _Item:
     tokens = list(dict.fromkeys(tokenize(text)))
-    parts = _parts(text)
+    parts = text_parts(text)
     kinds = [
         (f"category {depth}", prefix) for depth, prefix in enumerate(category_prefixes(category))
     ]
@@ -196,11 +183,6 @@ def _item(text: str, category: str, brand: str, price_step: int | None) -> _Item
     if price_step is not None:
         kinds.append(("price", str(price_step)))
     return _Item(_atoms(kinds), _words("item words", tokens), frozenset(tokens))
-
-
-def _parts(text: str) -> list[str]:
-    parts = (" ".join(normalize(part).split()) for part in _PART_ENDS.split(text))
-    return [part for part in parts if part][:_MOST_PARTS]
 
 
 def _match(asked: frozenset[str], item: frozenset[str]) -> _Atoms:

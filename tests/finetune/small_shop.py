@@ -109,6 +109,7 @@ def build(rows: list[dict[str, Any]]) -> Examples:
             "query": None,
             "shopper_text": "someone",
             "shopper_profile": row.get("shopper_text", "someone"),
+            "shopper_demographics": "{}",
             "shopper_history": [],
             "item_text": "something",
             "item_category": None,
