@@ -6,12 +6,17 @@ name says so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Final
 
 from footfall.personas.tokens import normalize, tokenize
 
 __all__ = ["stated_habit"]
+
+#: Between the words of a field's name, as in ``coffee_house`` and ``CoffeeHouse``.
+_WORD_ENDS: Final = re.compile(r"_|(?<=[^\W_A-Z])(?=[A-Z])")
 
 
 def stated_habit(demographics: Mapping[str, str], category: str) -> str | None:
@@ -38,7 +43,7 @@ def _field_named_like(category: str, names: tuple[str, ...]) -> str | None:
     kind = tokenize(category.rpartition(" > ")[2])
     best: tuple[float, str] | None = None
     for name in names:
-        words = tokenize(name.replace("_", " "))
+        words = tokenize(_WORD_ENDS.sub(" ", name))
         alike = sum(any(_same_word(word, other) for other in kind) for word in words)
         if alike and (best is None or alike / len(words) > best[0]):
             best = (alike / len(words), name)

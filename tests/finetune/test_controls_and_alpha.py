@@ -26,6 +26,7 @@ def slates(count, size=4):
                 "item_id": f"i{k}",
                 "item_text": f"item {k}",
                 "shopper_text": f"shopper {n % 3}",
+                "shopper_demographics": f'{{"age": "{n % 3}"}}',
                 "query": f"q{n}" if n % 2 else None,
                 "has_query": float(n % 2),
                 "label": k == 0,
@@ -72,6 +73,8 @@ def test_random_pairs_keep_the_response_rate_and_break_the_link():
     assert set(control.column("price_log")[first]) == {0.0}
     asked = control.table["query"].is_valid().to_numpy()
     assert (control.column("has_query") == asked).all()
+    ages = [f'{{"age": "{user[1:]}"}}' for user in control.column("user_id")]
+    assert control.column("shopper_demographics").tolist() == ages
 
 
 def test_controls_refuse_nonsense():

@@ -85,6 +85,8 @@ def test_a_shopper_s_line_is_made_of_profile_and_history(shop):
     ann = rows(read_examples(shop.log, until=UNTIL))["third/soup"]
     assert ann["shopper_history"] == ["tomato soup", "hand soap"]
     assert "tomato soup" not in ann["shopper_profile"]
+    assert ann["shopper_demographics"] == '{"age": "25-34"}'
+    assert rows(read_examples(shop.log, until=UNTIL))["second/late"]["shopper_demographics"] == "{}"
     assert ann["item_category"] == "food > soup"
 
 

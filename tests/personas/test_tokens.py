@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from footfall.personas.tokens import normalize, tokenize
+from footfall.personas.tokens import normalize, text_parts, tokenize
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,17 @@ def test_chinese_gives_each_character_and_each_pair(text: str) -> None:
 @given(st.lists(st.text(alphabet="abcxyzäöß0123", min_size=1), min_size=1))
 def test_spaced_words_stay_whole(words: list[str]) -> None:
     assert tokenize(" ".join(words)) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("No Urgent Place, Alone,  Sunny 80F", ["no urgent place", "alone", "sunny 80f"]),
+        ("家，一个人；晴｜ＡＭ", ["家", "一个人", "晴", "am"]),
+        ("red shoes", ["red shoes"]),
+        (" ,; ", []),
+        (",".join("abcdefghij"), list("abcdefgh")),
+    ],
+)
+def test_parts_of_a_text(text: str, parts: list[str]) -> None:
+    assert text_parts(text) == parts
