@@ -84,6 +84,7 @@ def generated(slates: int, seed: int = 0, shoppers: int = 2000, items: int = 500
         "query": pa.nulls(rows, pa.string()),
         "shopper_text": [people[n] for n in who],
         "shopper_profile": [people[n] for n in who],
+        "shopper_demographics": ["{}"] * rows,
         "shopper_history": pa.array([[]] * rows, pa.list_(pa.string())),
         "item_text": [item_texts[n] for n in shown],
         "item_category": pa.nulls(rows, pa.string()),

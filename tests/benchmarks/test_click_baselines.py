@@ -43,6 +43,7 @@ def made(rows, seed, *, by):
         "query": pa.nulls(rows, pa.string()),
         "shopper_text": [KINDS[n] for n in liked],
         "shopper_profile": [""] * rows,
+        "shopper_demographics": ["{}"] * rows,
         "shopper_history": [[f"{KINDS[n]} family"] for n in liked],
         "item_text": [f"{KINDS[n]} family" for n in kind],
         "item_category": [f"food > {KINDS[n]}" for n in kind],

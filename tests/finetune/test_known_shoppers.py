@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,8 @@ def test_made_rows_tell_the_latest_items_as_many_as_real_ones_do(log: Log) -> No
     assert {tuple(history) for history in made.column("shopper_history")} == {("second", "third")}
     assert set(made.column("shopper_text")) == {"三十 ; 牛奶 ; second, third"}
     assert set(made.column("shopper_profile")) == {"三十 ; 牛奶"}
+    (said,) = set(made.column("shopper_demographics"))
+    assert list(json.loads(said).values()) == ["三十"]
     longer = real_rows(log, [["a", "b", "c", "d"]])
     whole = describe_made_rows(log, made_rows("run/p", 5), longer, until=UNTIL, seed=0)
     assert {len(history) for history in whole.column("shopper_history")} == {3}
