@@ -1,8 +1,9 @@
 """Click models of the field on the same examples as Footfall's classifier.
 
 Logistic regression (scikit-learn), gradient boosting (LightGBM), DeepFM and DIN (Torch-RecHub).
-Every model sees ids, categories, brand, the numbers of the examples, how many words query and
-shopper share with the item, and the words of query and item in the form that suits it. Logistic
+Every model sees ids, categories, brand, what shoppers say of themselves and of the kind of item,
+the parts of a situation, the numbers of the examples, how many words query and shopper share with
+the item, and the words of query and item in the form that suits it. Logistic
 regression and LightGBM read the shopper's words too, DIN the history's items. Settings are chosen,
 and training is stopped, by log loss on the validation rows.
 """
@@ -23,6 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from footfall.finetune import Examples
+from footfall.finetune.categories import Categories, CategoryName
 from footfall.personas.tokens import tokenize
 
 __all__ = ["BASELINES", "Facts", "Predicted", "read_facts"]
@@ -31,6 +33,7 @@ Array = np.ndarray[Any, Any]
 
 TEXTS = ("query", "item_text", "shopper_text")
 CODES = ("user_id", "item_text", "category", "top_category", "item_brand")
+CATEGORIES: tuple[CategoryName, ...] = ("habit", "query_parts", "demographics")
 #: Codes of padding and of what the training rows do not have.
 PADDING, UNKNOWN = 0, 1
 HISTORY, WORDS = 8, 12
@@ -46,7 +49,8 @@ class Facts:
     weights: Array
     #: Numbers of the examples and similarities of the texts.
     numbers: Array
-    #: Columns of :data:`CODES`, by the training rows' vocabulary.
+    #: Columns of :data:`CODES`, by the training rows' vocabulary, and after them those of
+    #: :data:`CATEGORIES`.
     codes: Array
     #: TF-IDF of the words of all texts.
     words: sp.csr_matrix
@@ -68,8 +72,8 @@ class Predicted:
 def read_facts(parts: Sequence[Examples]) -> tuple[list[Facts], tuple[int, ...]]:
     """Facts of training, validation and test rows, and the sizes of the vocabularies.
 
-    Vocabularies and document frequencies are those of the training rows. The sizes are those of
-    :data:`CODES` and, last, of the words.
+    Vocabularies and document frequencies are those of the training rows. The sizes are those of the
+    codes and, last, of the words.
     """
     train = parts[0]
     vectorizer = TfidfVectorizer(analyzer=tokenize, min_df=2, sublinear_tf=True)
@@ -79,14 +83,17 @@ def read_facts(parts: Sequence[Examples]) -> tuple[list[Facts], tuple[int, ...]]
         for text in texts or ():
             vocabularies[1].setdefault(text, len(vocabularies[1]) + 2)
     words = {word: place + 2 for word, place in vectorizer.vocabulary_.items()}
-    facts = [_facts(part, vectorizer, vocabularies, words) for part in parts]
-    return facts, (*(len(vocabulary) + 2 for vocabulary in vocabularies), len(words) + 2)
+    categories = Categories.fit(train, CATEGORIES, 1)
+    facts = [_facts(part, vectorizer, vocabularies, categories, words) for part in parts]
+    sizes = [len(vocabulary) + 2 for vocabulary in vocabularies]
+    return facts, (*sizes, *(size + 1 for size in categories.sizes), len(words) + 2)
 
 
 def _facts(
     part: Examples,
     vectorizer: TfidfVectorizer,
     vocabularies: list[dict[str, int]],
+    categories: Categories,
     words: dict[str, int],
 ) -> Facts:
     texts = {name: _texts(part, name) for name in TEXTS}
@@ -104,7 +111,7 @@ def _facts(
         labels=part.labels.astype(np.float32),
         weights=part.weights,
         numbers=np.column_stack([np.nan_to_num(part.features), *similar]),
-        codes=np.column_stack(codes),
+        codes=np.column_stack([*codes, categories.apply(part) + UNKNOWN]),
         words=sp.hstack([vectors[name] for name in TEXTS]).tocsr(),
         history=_padded(history, vocabularies[1], HISTORY),
         query_words=_padded(map(tokenize, texts["query"]), words, WORDS),
@@ -289,8 +296,12 @@ def _sparse(sizes: tuple[int, ...], width: int) -> list[Any]:
 
     return [
         SparseFeature(name, size, embed_dim=width, padding_idx=PADDING, initializer=_initializer())
-        for name, size in zip(CODES, sizes[:-1], strict=True)
+        for name, size in zip(_code_names(len(sizes) - 1), sizes[:-1], strict=True)
     ]
+
+
+def _code_names(count: int) -> list[str]:
+    return [*CODES, *(f"category {n}" for n in range(count - len(CODES)))]
 
 
 def _worded(sizes: tuple[int, ...], width: int) -> list[Any]:
@@ -361,7 +372,7 @@ def _tensors(part: Facts, scaler: StandardScaler, device: str) -> dict[str, Any]
 
     numbers = scaler.transform(part.numbers).astype(np.float32)
     columns = {f"number {n}": numbers[:, n] for n in range(numbers.shape[1])}
-    columns |= {name: part.codes[:, n] for n, name in enumerate(CODES)}
+    columns |= {name: part.codes[:, n] for n, name in enumerate(_code_names(part.codes.shape[1]))}
     columns |= {
         "history": part.history,
         "query_words": part.query_words,

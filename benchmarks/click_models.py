@@ -68,7 +68,8 @@ def footfall_model(
     """Probabilities of the test rows by the better of two settings on the validation rows."""
     train, validation, test = parts
     best: tuple[Any, float, str] | None = None
-    for categories in ((), ("category", "brand")):
+    told = ClickSettings().categories
+    for categories in (told, (*told, "category", "brand")):
         settings = ClickSettings(
             trained_layers=options.trained_layers,
             max_tokens=48,
@@ -81,8 +82,7 @@ def footfall_model(
         model = ClickModel(settings).fit(train, validation)
         loss = log_loss(validation.labels, model.predict_proba(validation), validation.weights)
         if best is None or loss < best[1]:
-            told = f"categories {', '.join(categories) or 'none'}"
-            best = model.predict_proba(test), loss, told
+            best = model.predict_proba(test), loss, f"categories {', '.join(categories)}"
     assert best is not None
     return best
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -29,11 +30,17 @@ def baselines():
 
 
 def made(rows, seed, *, by):
-    """Rows whose response is decided by the item's kind alone, or by kind and history together."""
+    """Rows whose response is decided by the item's kind, by kind and history, or by a habit."""
     rng = np.random.default_rng(seed)
     kind = rng.integers(len(KINDS), size=rows)
     liked = rng.integers(len(KINDS), size=rows)
-    chance = np.where(kind < 3, 0.9, 0.1) if by == "item" else np.where(kind == liked, 0.9, 0.1)
+    often = np.random.default_rng([seed, 1]).random(rows) < 0.5
+    decides = {"item": kind < 3, "history": kind == liked, "habit": often}
+    chance = np.where(decides[by], 0.9, 0.1)
+    said = [
+        json.dumps({KINDS[n]: "often" if one else "never"})
+        for one, n in zip(often, kind, strict=True)
+    ]
     columns = {
         "example_id": [f"e{n}" for n in range(rows)],
         "search_id": [f"s{n // 6}" for n in range(rows)],
@@ -43,7 +50,7 @@ def made(rows, seed, *, by):
         "query": pa.nulls(rows, pa.string()),
         "shopper_text": [KINDS[n] for n in liked],
         "shopper_profile": [""] * rows,
-        "shopper_demographics": ["{}"] * rows,
+        "shopper_demographics": said if by == "habit" else ["{}"] * rows,
         "shopper_history": [[f"{KINDS[n]} family"] for n in liked],
         "item_text": [f"{KINDS[n]} family" for n in kind],
         "item_category": [f"food > {KINDS[n]}" for n in kind],
@@ -76,6 +83,11 @@ def auc(baselines, name, by):
 def test_every_model_learns_which_items_are_taken(baselines, name):
     # A response is known from its kind in nine of ten rows.
     assert auc(baselines, name, "item") > 0.8
+
+
+@pytest.mark.parametrize("name", ["logistic regression", "LightGBM", "DeepFM", "DIN"])
+def test_every_model_reads_what_shoppers_say_of_the_kind_of_item(baselines, name):
+    assert auc(baselines, name, "habit") > 0.8
 
 
 def test_an_interest_network_weighs_the_history_by_the_item(baselines):
