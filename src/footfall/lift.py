@@ -134,7 +134,8 @@ class _Lift:
         )
         choice = recipe.proof.model_dump(exclude={"resamples", "seeds"})
         rule = asdict(self._objective)
-        trained = [recipe.training, choice, rule, *folder_hashes(recipe.training.encoder)]
+        cautious = _judged(recipe.proof.arms)
+        trained = [recipe.training, choice, rule, cautious, *folder_hashes(recipe.training.encoder)]
         self.stages.run("weights", trained, self.alphas_file, self._choose)
         self.stages.run(
             "train",
@@ -319,7 +320,8 @@ class _Lift:
             alphas=(0.0, *proof.alphas),
             seeds=proof.alpha_seeds,
             budgets=proof.alpha_budgets,
-            margin=proof.margin,
+            # Caution with a control would favour what it is there to judge.
+            margin=proof.margin if arm in _judged(proof.arms) else 0.0,
             harm=lambda made: objective.harm(made[0].validation, made[1]),
             most_harm=objective.most_harm,
         )

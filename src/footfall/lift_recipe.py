@@ -70,7 +70,10 @@ class Proof(BaseModel):
         (0.5, 1.0), min_length=1, description="Shares of the training steps, one a rung."
     )
     margin: float = Field(
-        1.0, ge=0, description="Standard errors by which a weight has to beat 0 on validation."
+        1.0,
+        ge=0,
+        description="Standard errors by which the weight of an arm that the verdict is about has "
+        "to beat 0 on validation; a control takes its best weight however little it gains.",
     )
     choose_by: Literal["all", "cold"] = Field(
         "cold",

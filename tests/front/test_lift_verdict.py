@@ -146,12 +146,7 @@ def test_a_weight_that_harms_warm_rows_is_not_taken(tmp_path, monkeypatch, lost,
         table = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
         return SimpleNamespace(validation=pa.table(table | {"weight": [1.0] * len(rows)}))
 
-    recipe = load(recipe_file(tmp_path, tmp_path, ["title"]))
-    proof = recipe.proof.model_copy(update={"alpha_seeds": (100, 101)})
-    lift = _Lift(recipe.model_copy(update={"proof": proof}))
-    lift.__dict__["_trainer"] = SimpleNamespace(train=scores)
-    lift.__dict__["_arms"] = SimpleNamespace(file=lambda arm, seed: None)
-    monkeypatch.setattr("footfall.lift.load_examples", lambda file: None)
+    lift = _scored_by(scores, load(recipe_file(tmp_path, tmp_path, ["title"])), monkeypatch)
     choice = lift._weight("title")
     assert choice.alpha == alpha
     assert choice.rungs[-1].mean_harms[1] == pytest.approx(_mean_loss(lost), rel=1e-6)
@@ -161,3 +156,36 @@ def _mean_loss(lost):
     """Of warm rows of both labels whose chance falls from a half by so much."""
     each = [-(log(0.5 - x) + log(0.5 + x)) / 2 - log(2) for x in lost]
     return sum(each) / len(each)
+
+
+def _scored_by(scores, recipe, monkeypatch):
+    """A proof whose trainings give these scores, with two seeds for the weights."""
+    proof = recipe.proof.model_copy(update={"alpha_seeds": (100, 101)})
+    lift = _Lift(recipe.model_copy(update={"proof": proof}))
+    lift.__dict__["_trainer"] = SimpleNamespace(train=scores)
+    lift.__dict__["_arms"] = SimpleNamespace(file=lambda arm, seed: None)
+    monkeypatch.setattr("footfall.lift.load_examples", lambda file: None)
+    return lift
+
+
+def test_what_is_judged_has_to_beat_zero_reliably_and_its_controls_do_not(tmp_path, monkeypatch):
+    """A control that stays at zero out of caution would favour what is compared with it."""
+
+    def scores(arm, added, alpha, seed, *, budget):
+        # Much better with one seed, a little worse with the other: no more than chance.
+        sure = {100: 0.9, 101: 0.45}[seed] if alpha else 0.5
+        rows = [(0.5, label, False) for label in (True, False)] * 20
+        rows += [(sure, True, True), (1 - sure, False, True)] * 20
+        names = ("probability", "label", "item_cold")
+        table = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+        return SimpleNamespace(validation=pa.table(table | {"weight": [1.0] * len(rows)}))
+
+    arms = ["title", "llm-untuned"]
+    lift = _scored_by(scores, load(recipe_file(tmp_path, tmp_path, arms)), monkeypatch)
+    control, judged = (lift._weight(arm) for arm in arms)
+    assert 0 < judged.gain < judged.standard_error
+    assert (control.alpha, judged.alpha) == (control.best, 0.0)
+    assert control.alpha > 0
+    careless = lift.recipe.proof.model_copy(update={"margin": 0.0})
+    lift.recipe = lift.recipe.model_copy(update={"proof": careless})
+    assert lift._weight("llm-untuned").alpha == judged.best
