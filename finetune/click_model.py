@@ -28,6 +28,7 @@ from footfall.finetune.model_files import (
     read_model_file,
     save_encoder,
     save_head,
+    saved_settings,
     whole_folder,
     write_json,
 )
@@ -332,7 +333,7 @@ class ClickModel:
                 self._tokenizer.save_pretrained(str(partial / "encoder"))
                 settings = settings.model_copy(update={"pooling": pooling_of(settings)})
             save_head(self._network, partial)
-            write_json(partial / "settings.json", settings.model_dump(mode="json"))
+            write_json(partial / "settings.json", saved_settings(settings))
             write_json(partial / "features.json", self._standardiser.model_dump(mode="json"))
             write_json(partial / "categories.json", self._categories.model_dump(mode="json"))
             if self._calibration is not None:

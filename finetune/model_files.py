@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from footfall.errors import InputError, MissingPartError, TrainingError
+from footfall.models import BUNDLED_LANGUAGE_MODEL, MINILM
+
+if TYPE_CHECKING:
+    from footfall.finetune.training_settings import TrainingSettings
 
 __all__ = [
     "check_parts",
@@ -20,6 +24,7 @@ __all__ = [
     "read_model_file",
     "save_encoder",
     "save_head",
+    "saved_settings",
     "whole_folder",
     "write_json",
 ]
@@ -71,6 +76,15 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON that people can read."""
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def saved_settings(settings: TrainingSettings) -> dict[str, Any]:
+    """Settings for JSON; the encoder's folder is whole, as a model may be loaded from elsewhere."""
+    content = settings.model_dump(mode="json")
+    bundled = settings.encoder.lower() in {BUNDLED_LANGUAGE_MODEL, MINILM}
+    if not bundled and Path(settings.encoder).is_dir():
+        content["encoder"] = str(Path(settings.encoder).resolve())
+    return content
 
 
 def read_model_file(folder: Path, name: str) -> bytes:

@@ -20,6 +20,7 @@ from footfall.finetune.model_files import (
     read_model_file,
     save_encoder,
     save_head,
+    saved_settings,
     whole_folder,
     write_json,
 )
@@ -243,7 +244,7 @@ class QueryClassifier:
         with whole_folder(Path(folder)) as partial:
             save_encoder(self._network, partial)
             save_head(self._network, partial)
-            write_json(partial / "settings.json", self.settings.model_dump(mode="json"))
+            write_json(partial / "settings.json", saved_settings(self.settings))
             write_json(partial / "classes.json", self._classes.model_dump(mode="json"))
             write_json(partial / "card.json", self.card)
             (partial / "README.md").write_text(card_text(self.card), encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -213,3 +214,15 @@ def test_half_the_bits_train_nearly_the_same_model(encoder, text_decides, monkey
     assert (scores[0] != scores[1]).any()
     assert {value.dtype for value in half._network.parameters()} == {torch.float32}
     assert (pickle.loads(pickle.dumps(half)).predict_proba(held_out) == scores[0]).all()
+
+
+def test_a_model_of_an_encoder_in_a_folder_is_loaded_from_elsewhere(
+    encoder, text_decides, tmp_path, monkeypatch
+):
+    rows = text_decides(10, 1)
+    monkeypatch.chdir(Path(encoder).parent)
+    settings = settings_of(Path(encoder).name, max_steps=1)
+    model = ClickModel(settings).fit(rows, folder=tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    again = ClickModel.load(tmp_path / "model")
+    assert again.predict_log_odds(rows) == pytest.approx(model.predict_log_odds(rows), abs=1e-6)
