@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from footfall.errors import DataError
 from footfall.finetune.example_table import Examples
-from footfall.personas.stated_habits import stated_habit
+from footfall.personas.stated_habits import field_about
 from footfall.personas.tokens import normalize, text_parts
 
 __all__ = ["Categories", "CategoryName"]
@@ -21,11 +22,10 @@ __all__ = ["Categories", "CategoryName"]
 CategoryName: TypeAlias = Literal[
     "category", "category_path", "brand", "demographics", "habit", "query_parts"
 ]
+Array = np.ndarray[Any, Any]
 
 #: Between the parts of a category path.
 _SEPARATOR: Final = " > "
-#: Those that are several features, one a field of the shopper or a part of the query.
-_SEVERAL: Final = ("demographics", "query_parts")
 
 
 class Categories(BaseModel):
@@ -40,133 +40,156 @@ class Categories(BaseModel):
 
     names: tuple[str, ...] = Field((), description="Features, in order.")
     values: tuple[tuple[str, ...], ...] = Field((), description="Values of each, sorted.")
+    fields: tuple[str, ...] = Field((), description="Fields of the demographics, sorted.")
 
     @classmethod
     def fit(cls, examples: Examples, names: Sequence[CategoryName], smallest: int) -> Categories:
-        """Values that at least ``smallest`` rows have.
+        """Values that at least ``smallest`` rows have, of a query's parts as many slates.
 
         Raises
         ------
         DataError
-            If a row's demographics are no JSON object.
+            If a row's demographics are no JSON object of texts.
         """
         read = _Columns(examples)
-        found = [
-            part for name in names for part in (read.several(name) if name in _SEVERAL else (name,))
-        ]
-        values = {}
-        for name in found:
-            counts = pc.value_counts(read.column(name).drop_null())
-            often = pc.greater_equal(counts.field("counts"), smallest)
-            values[name] = tuple(sorted(counts.field("values").filter(often).to_pylist()))
-        told = {name: own for name, own in values.items() if own}
-        return cls(names=tuple(told), values=tuple(told.values()))
+        fields = read.fields() if {"demographics", "habit"} & set(names) else ()
+        one_each = np.unique(examples.slate_numbers(), return_index=True)[1]
+        told = {}
+        for name in names:
+            rows = one_each if name == "query_parts" else slice(None)
+            for feature in read.features(name, fields):
+                values, numbers = read.coded(feature, fields)
+                counts: Counter[str] = Counter()
+                for value, count in zip(
+                    values, np.bincount(numbers[rows], minlength=len(values)), strict=True
+                ):
+                    if value is not None:
+                        counts[value] += int(count)
+                often = sorted(value for value, count in counts.items() if count >= smallest)
+                if often:
+                    told[feature] = tuple(often)
+        habit = "habit" in told
+        return cls(names=tuple(told), values=tuple(told.values()), fields=fields if habit else ())
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Numbers of each feature, the unknown one included."""
         return tuple(len(values) + 1 for values in self.values)
 
-    def apply(self, examples: Examples) -> np.ndarray[Any, Any]:
+    def apply(self, examples: Examples) -> Array:
         """Numbers of the values, int64, shape (rows, features).
 
         Raises
         ------
         DataError
-            If a row's demographics are no JSON object.
+            If a row's demographics are no JSON object of texts.
         """
         read = _Columns(examples)
-        columns = [
-            pc.add(
-                pc.fill_null(pc.index_in(read.column(name), pa.array(values, pa.string())), -1), 1
-            ).to_numpy(zero_copy_only=False)
-            for name, values in zip(self.names, self.values, strict=True)
-        ]
-        if not columns:
-            return np.zeros((len(examples), 0), np.int64)
-        return np.column_stack(columns).astype(np.int64)
+        found = np.zeros((len(examples), len(self.names)), np.int64)
+        for place, (name, known) in enumerate(zip(self.names, self.values, strict=True)):
+            number_of: dict[str | None, int] = dict(
+                zip(known, range(1, len(known) + 1), strict=True)
+            )
+            values, numbers = read.coded(name, self.fields)
+            if values:
+                found[:, place] = np.array([number_of.get(v, 0) for v in values])[numbers]
+        return found
 
 
 class _Columns:
-    """The features of some rows by name; what has to be parsed is parsed once a distinct value."""
+    """The features of some rows; what has to be parsed is parsed once a distinct value."""
 
     def __init__(self, examples: Examples) -> None:
         self._examples = examples
-        self._parsed: dict[str, tuple[list[Any], np.ndarray[Any, Any]]] = {}
+        self._parsed: dict[tuple[str, Callable[[str], Any]], tuple[list[Any], Array]] = {}
 
-    def several(self, name: str) -> list[str]:
+    def fields(self) -> tuple[str, ...]:
+        """Names of what is known of some shopper, sorted."""
+        people, _ = self._distinct("shopper_demographics", self._told)
+        return tuple(sorted({name for one in people for name in one}))
+
+    def features(self, name: str, fields: Sequence[str]) -> list[str]:
         """Names of the features that one name stands for."""
         if name == "query_parts":
             queries, _ = self._distinct("query", _several_parts)
             most = max((len(parts) for parts in queries), default=0)
             return [f"{name}.{place}" for place in range(1, most + 1)]
-        people, _ = self._distinct("shopper_demographics", self._fields)
-        return [f"{name}.{field}" for field in sorted({field for one in people for field in one})]
+        return [f"{name}.{field}" for field in fields] if name == "demographics" else [name]
 
-    def column(self, name: str) -> pa.Array:
-        """Values, text, shape (rows,); null where a row has none."""
+    def coded(self, name: str, fields: Sequence[str]) -> tuple[list[str | None], Array]:
+        """Values, and the number of each row's, shape (rows,); values may repeat."""
         kind, _, part = name.partition(".")
         if kind == "brand":
-            return self._texts("item_brand")
+            return self._distinct("item_brand", _or_none)
         if kind == "category_path":
-            return self._texts("item_category")
+            return self._distinct("item_category", _or_none)
         if kind == "category":
-            steps = pc.split_pattern(self._texts("item_category"), _SEPARATOR)
-            return pc.list_element(steps, 0)
+            return self._distinct("item_category", _first_step)
         if kind == "habit":
-            return self._habits()
+            return self._habits(fields)
         if kind == "query_parts":
             place = int(part) - 1
             queries, numbers = self._distinct("query", _several_parts)
-            values = [parts[place] if place < len(parts) else None for parts in queries]
-        else:
-            people, numbers = self._distinct("shopper_demographics", self._fields)
-            values = [fields.get(part) for fields in people]
-        return pa.array(values, pa.string()).take(pa.array(numbers))
+            return [parts[place] if place < len(parts) else None for parts in queries], numbers
+        people, numbers = self._distinct("shopper_demographics", self._told)
+        return [one.get(part) for one in people], numbers
 
-    def _habits(self) -> pa.Array:
-        people, shoppers = self._distinct("shopper_demographics", self._fields)
+    def _habits(self, fields: Sequence[str]) -> tuple[list[str | None], Array]:
+        people, shoppers = self._distinct("shopper_demographics", self._told)
         kinds, items = self._distinct("item_category", str)
+        about = [field_about(kind, fields) for kind in kinds]
         pairs, numbers = np.unique(shoppers * max(len(kinds), 1) + items, return_inverse=True)
-        values = [
-            stated_habit(people[pair // len(kinds)], kinds[pair % len(kinds)])
-            for pair in pairs.tolist()
-        ]
-        return pa.array(values, pa.string()).take(pa.array(numbers.reshape(-1)))
+        values = []
+        for pair in pairs.tolist():
+            field = about[pair % len(kinds)]
+            values.append(None if field is None else people[pair // len(kinds)].get(field))
+        return values, numbers.reshape(-1)
 
-    def _distinct(
-        self, column: str, parse: Callable[[str], Any]
-    ) -> tuple[list[Any], np.ndarray[Any, Any]]:
+    def _distinct(self, column: str, parse: Callable[[str], Any]) -> tuple[list[Any], Array]:
         """Parsed distinct values of a column, and their numbers; a null is the empty text."""
-        if column not in self._parsed:
-            coded = pc.fill_null(self._texts(column), "").dictionary_encode()
-            values = [parse(value) for value in coded.dictionary.to_pylist()]
-            self._parsed[column] = (values, coded.indices.to_numpy().astype(np.int64))
-        return self._parsed[column]
+        key = (column, parse)
+        if key not in self._parsed:
+            coded = pc.fill_null(self._examples.table[column], "").dictionary_encode()
+            # Coded first: the texts of a large table are too long for one array.
+            coded = coded.unify_dictionaries().combine_chunks()
+            if isinstance(coded, pa.ChunkedArray):
+                self._parsed[key] = ([], np.zeros(0, np.int64))
+            else:
+                values = [parse(value) for value in coded.dictionary.to_pylist()]
+                self._parsed[key] = (values, coded.indices.to_numpy().astype(np.int64))
+        return self._parsed[key]
 
-    def _texts(self, column: str) -> pa.Array:
-        source = self._examples.table[column].combine_chunks()
-        if isinstance(source, pa.ChunkedArray):
-            chunks = source.chunks
-            source = pa.concat_arrays(chunks) if chunks else pa.array([], pa.string())
-        return source
-
-    def _fields(self, text: str) -> dict[str, str]:
+    def _told(self, text: str) -> dict[str, str]:
         """Demographics of one shopper, their values normalised."""
         try:
-            found = json.loads(text or "{}")
-            return {name: normalize(value) for name, value in found.items() if value}
-        except (ValueError, AttributeError, TypeError) as error:
-            column = self._examples.table["shopper_demographics"]
-            row = pc.index(column, pa.scalar(text)).as_py() + 1
+            said = {name: _plain(value) for name, value in json.loads(text or "{}").items()}
+        except (ValueError, AttributeError, TypeError, RecursionError) as error:
+            table = self._examples.table
+            row = pc.index(table["shopper_demographics"], pa.scalar(text)).as_py()
             raise DataError(
-                f"Row {row:,} of the examples: shopper_demographics is no JSON object of texts: "
-                f"{text[:60]!r}.",
+                f"Example {table['example_id'][row].as_py()!r}: shopper_demographics is no JSON "
+                f"object of texts: {text[:60]!r}.",
                 hint='Write it like {"age": "26"}, or leave it empty.',
             ) from error
+        return {name: value for name, value in said.items() if value}
+
+
+def _plain(value: Any) -> str:
+    """A text or number as normalised text; a null is the empty text."""
+    if isinstance(value, (list, dict)):
+        raise TypeError("neither text nor number")
+    return "" if value is None else " ".join(normalize(str(value)).split())
 
 
 def _several_parts(query: str) -> list[str]:
     """Parts of a query that is a row of fields; a search is one text and has none."""
     parts = text_parts(query)
     return parts if len(parts) > 1 else []
+
+
+def _or_none(text: str) -> str | None:
+    return text or None
+
+
+def _first_step(path: str) -> str | None:
+    return path.split(_SEPARATOR, maxsplit=1)[0] or None

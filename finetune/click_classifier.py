@@ -40,8 +40,9 @@ prefix_tokens, pooling, dropout, max_tokens, features, categories, smallest_cate
 head_hidden, warm_start_rows, loss, calibration, length_grouped, precision, batch_size, epochs, \
 max_steps, optimizer, learning_rate, head_learning_rate, schedule, warmup_share, weight_decay, \
 evaluations, patience, device, seed:
-        Fields of ``ClickSettings``; None leaves one as ``settings`` has it. ``features`` and
-        ``categories`` are by default those of the settings that the training rows have.
+        Fields of ``ClickSettings``; None leaves one as ``settings`` has it. ``features``, and
+        ``categories`` where ``settings`` does not name them, are by default those that the training
+        rows have.
 
     Attributes
     ----------
@@ -174,7 +175,7 @@ evaluations, patience, device, seed:
         if self.features is None:
             known = {*table.column_names, "has_query"}
             changes["features"] = tuple(name for name in base.features if name in known)
-        if self.categories is None:
+        if self.categories is None and "categories" not in base.model_fields_set:
             read = {name: needed_columns((), (name,)) for name in base.categories}
             known = set(table.column_names) | {"item_text"}
             changes["categories"] = tuple(name for name in read if known.issuperset(read[name]))

@@ -34,8 +34,8 @@ class ClickSettings(TrainingSettings):
     smallest_category: int = Field(
         10,
         ge=1,
-        description="Training rows that a value of a categorical feature needs; rarer ones count "
-        "as unknown.",
+        description="Training rows (of a query's parts, slates) that a value of a categorical "
+        "feature needs; rarer ones count as unknown.",
     )
     head_hidden: int = Field(
         0, ge=0, le=1024, description="Width of a hidden layer over the numbers; 0 is linear."

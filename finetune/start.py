@@ -25,6 +25,8 @@ _BY_ROW = (
     *("query", "shopper", "item", "slate", "asked"),
     *("numbers", "categories", "targets", "weights"),
 )
+#: Rows that the mean of the known categories is worth beside those of the unknown one.
+_MEAN_ROWS = 10
 #: Smallest scale of a cosine after the fit; positive, so that nearer texts never score lower.
 _SMALLEST_SCALE = 0.5
 
@@ -32,8 +34,9 @@ _SMALLEST_SCALE = 0.5
 def warm_start(network: ClickNetwork, pairs: PairTable, settings: ClickSettings) -> None:
     """Fit the head by logistic regression: untrained encoder's cosines, numbers, categories.
 
-    A cross-encoder has no cosines: its texts say nothing at the start. A category that training has
-    not seen starts at the mean of the others.
+    A cross-encoder has no cosines: its texts say nothing at the start. A category without a row
+    among those that are fitted starts at the mean of the others, and what counts as unknown near it
+    where its rows are few.
 
     Without rows to fit on, or with one label among them, the ranking stays zero-shot and only the
     bias is set, to the response rate.
@@ -90,9 +93,12 @@ def _fit(
     slopes: Array = found[: columns.shape[1]] / spread
     offsets = np.split(found[columns.shape[1] :], np.cumsum(sizes)[:-1]) if sizes else []
     for place, values in enumerate(offsets):
-        counts = np.bincount(categories[:, place], weights, minlength=len(values))[1:]
-        if not (categories[:, place] == 0).any() and counts.any():
-            values[0] = np.average(values[1:], weights=counts)
+        counts = np.bincount(categories[:, place], minlength=len(values))
+        if counts[1:].any():
+            usual = np.average(values[1:], weights=counts[1:])
+            values[counts == 0] = usual
+            # Rows without a known value may be few and odd; new values are like the known ones.
+            values[0] = np.average([usual, values[0]], weights=[_MEAN_ROWS, counts[0]])
     return slopes, offsets, float(model.intercept_[0] - (slopes * mean).sum())
 
 

@@ -7,46 +7,42 @@ name says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Final
 
-from footfall.personas.tokens import normalize, tokenize
+from footfall.personas.tokens import tokenize
 
-__all__ = ["stated_habit"]
+__all__ = ["field_about"]
 
 #: Between the words of a field's name, as in ``coffee_house`` and ``CoffeeHouse``.
 _WORD_ENDS: Final = re.compile(r"_|(?<=[^\W_A-Z])(?=[A-Z])")
+#: Share of its words that a name has to have in common with the category.
+_LEAST_ALIKE: Final = 0.5
 
 
-def stated_habit(demographics: Mapping[str, str], category: str) -> str | None:
-    """Normalised value of the field whose name shares most of its words with a category.
+def field_about(category: str, names: Sequence[str]) -> str | None:
+    """The field whose name shares most of its words with a category, half of them at least.
 
     Parameters
     ----------
-    demographics:
-        Names and values. Of equally good names the first counts.
     category:
         A path joined by ``" > "``, of which the last step is compared.
+    names:
+        Names of fields. Of equally good ones the first counts.
 
     Returns
     -------
     str or None
-        None where no field's name shares a word with the category.
+        None where no name is like the category.
     """
-    field = _field_named_like(category, tuple(demographics))
-    return None if field is None else normalize(demographics[field])
-
-
-@lru_cache(maxsize=65536)
-def _field_named_like(category: str, names: tuple[str, ...]) -> str | None:
     kind = tokenize(category.rpartition(" > ")[2])
     best: tuple[float, str] | None = None
     for name in names:
         words = tokenize(_WORD_ENDS.sub(" ", name))
-        alike = sum(any(_same_word(word, other) for other in kind) for word in words)
-        if alike and (best is None or alike / len(words) > best[0]):
-            best = (alike / len(words), name)
+        shared = sum(any(_same_word(word, other) for other in kind) for word in words)
+        alike = shared / max(len(words), 1)
+        if alike >= _LEAST_ALIKE and (best is None or alike > best[0]):
+            best = (alike, name)
     return None if best is None else best[1]
 
 

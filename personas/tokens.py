@@ -22,7 +22,7 @@ from typing import Final
 __all__ = ["normalize", "text_parts", "tokenize"]
 
 #: What stands between the parts of a text that is a row of fields.
-_PART_ENDS: Final = re.compile(r"[,;|，；、｜]")
+_PART_ENDS: Final = re.compile(r"(?<!\d),|,(?!\d)|[;|，；、｜]")
 _MOST_PARTS: Final = 8
 
 # Hangul has spaces, but its words carry glued-on particles, so pairs work better there too.
@@ -48,7 +48,10 @@ def normalize(text: str) -> str:
 
 
 def text_parts(text: str) -> list[str]:
-    """The normalised parts of a text between commas, semicolons and bars, the first eight."""
+    """The normalised parts of a text between commas, semicolons and bars, the first eight.
+
+    A comma between digits belongs to a number.
+    """
     parts = (" ".join(normalize(part).split()) for part in _PART_ENDS.split(text))
     return [part for part in parts if part][:_MOST_PARTS]
 

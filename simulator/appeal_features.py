@@ -24,7 +24,7 @@ import numpy.typing as npt
 from sklearn.utils import murmurhash3_32
 
 from footfall.personas.persona import Persona
-from footfall.personas.stated_habits import stated_habit
+from footfall.personas.stated_habits import field_about
 from footfall.personas.tokens import normalize, text_parts, tokenize
 from footfall.simulator.needs import category_prefixes
 
@@ -136,8 +136,8 @@ def _known(persona: Persona) -> tuple[tuple[str, str], ...]:
 
 @lru_cache(maxsize=65536)
 def _habit(fields: tuple[tuple[str, str], ...], category: str) -> _Atoms:
-    value = stated_habit(dict(fields), category)
-    return _atoms([] if value is None else [("habit", value)])
+    field = field_about(category, [name for name, _ in fields])
+    return _atoms([] if field is None else [("habit", normalize(dict(fields)[field]))])
 
 
 def _person(persona: Persona, known: tuple[tuple[str, str], ...]) -> _Atoms:
