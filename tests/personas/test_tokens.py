@@ -61,6 +61,7 @@ def test_spaced_words_stay_whole(words: list[str]) -> None:
         ("No Urgent Place, Alone,  Sunny 80F", ["no urgent place", "alone", "sunny 80f"]),
         ("家，一个人；晴｜ＡＭ", ["家", "一个人", "晴", "am"]),
         ("red shoes", ["red shoes"]),
+        ("cable 3,5 mm,2PM", ["cable 3,5 mm", "2pm"]),
         (" ,; ", []),
         (",".join("abcdefghij"), list("abcdefgh")),
     ],
