@@ -214,7 +214,8 @@ WITH keyed AS (
                / sum(rows) OVER (PARTITION BY category) AS percentile
     FROM prices QUALIFY count(*) OVER (PARTITION BY category) > 1
 ), paid AS (
-    SELECT user_id, count(*) AS priced, sum(percentile) AS percentile
+    -- In one order: sums of floating-point numbers depend on it.
+    SELECT user_id, count(*) AS priced, sum(percentile ORDER BY percentile) AS percentile
     FROM events JOIN percentiles USING (category, price) GROUP BY user_id
 ), pairs AS (
     SELECT user_id, count(*) AS pairs, count(*) FILTER (brand = last_brand) AS repeats

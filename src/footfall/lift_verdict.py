@@ -79,7 +79,8 @@ def lift_cautions(
     proof = recipe.proof
     weights = ", ".join(f"{arm} {told['alpha']:g}" for arm, told in alphas.items())
     said = [
-        "Weight of each arm's added rows, chosen on real validation data with 0 allowed: "
+        "Weight of each arm's added rows, chosen on real validation data with 0 allowed (which "
+        f"judged arms have to beat by {proof.margin:g} standard errors, controls by nothing): "
         f"{weights}.",
         "The best control is picked on the test rows, which favours the control.",
         "Items to aim at are those shown later without a response in the training part: that and "
