@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from footfall.errors import InputError, MissingPartError, TrainingError
-from footfall.models import BUNDLED_LANGUAGE_MODEL, MINILM
+from footfall.models import BUNDLED_LANGUAGE_MODEL, MINILM, whole_name
 
 if TYPE_CHECKING:
     from footfall.finetune.training_settings import TrainingSettings
@@ -81,9 +81,8 @@ def write_json(path: Path, content: Any) -> None:
 def saved_settings(settings: TrainingSettings) -> dict[str, Any]:
     """Settings for JSON; the encoder's folder is whole, as a model may be loaded from elsewhere."""
     content = settings.model_dump(mode="json")
-    bundled = settings.encoder.lower() in {BUNDLED_LANGUAGE_MODEL, MINILM}
-    if not bundled and Path(settings.encoder).is_dir():
-        content["encoder"] = str(Path(settings.encoder).resolve())
+    if settings.encoder.lower() not in {BUNDLED_LANGUAGE_MODEL, MINILM}:
+        content["encoder"] = whole_name(settings.encoder)
     return content
 
 

@@ -21,6 +21,7 @@ from footfall.finetune.model_card import library_versions
 from footfall.finetune.tuning_card import ServingSpeeds, TuningCard
 from footfall.finetune.tuning_examples import Cut, TuningExamples, read_tuning_examples
 from footfall.finetune.tuning_settings import TuningSettings
+from footfall.models import whole_name
 from footfall.simulator.catalog import utc_moment
 from footfall.simulator.engines.bundled import model_hash, prepare_model
 from footfall.simulator.engines.tuned import ADAPTER_FOLDER, TUNING_CARD
@@ -91,10 +92,7 @@ def tune_model(
     _make(folder)
     figures = _train(base, examples, settings, folder, fingerprint, resume=resume)
     card = TuningCard(
-        # A folder's path is kept whole: the card may be read from elsewhere.
-        base_model=str(Path(settings.model).resolve())
-        if Path(settings.model).is_dir()
-        else settings.model,
+        base_model=whole_name(settings.model),
         base_hash=base_hash,
         until=None if until is None else utc_moment(until).isoformat(),
         part=log_part(log),

