@@ -34,6 +34,11 @@ from footfall.simulator import Log
 PARTS = ("train", "validation", "test")
 RECIPES = Path(__file__).parents[1] / "src" / "footfall" / "recipes"
 SLICES = ("all", "warm items", "cold items")
+#: Footfall's own lines and the categorical features that they have at least.
+CLASSIFIERS: dict[str, tuple[str, ...]] = {
+    "Footfall": ClickSettings().categories,
+    "Footfall without habit and query_parts": (),
+}
 
 
 def examples_of(options: argparse.Namespace) -> list[Examples]:
@@ -63,12 +68,14 @@ def examples_of(options: argparse.Namespace) -> list[Examples]:
 
 
 def footfall_model(
-    parts: list[Examples], seed: int, options: argparse.Namespace
+    parts: list[Examples], seed: int, options: argparse.Namespace, told: tuple[str, ...]
 ) -> tuple[Any, float, str]:
-    """Probabilities of the test rows by the better of two settings on the validation rows."""
+    """Probabilities of the test rows by the better of two settings on the validation rows.
+
+    ``told`` are the categorical features that both settings have.
+    """
     train, validation, test = parts
     best: tuple[Any, float, str] | None = None
-    told = ClickSettings().categories
     for categories in (told, (*told, "category", "brand")):
         settings = ClickSettings(
             trained_layers=options.trained_layers,
@@ -82,7 +89,7 @@ def footfall_model(
         model = ClickModel(settings).fit(train, validation)
         loss = log_loss(validation.labels, model.predict_proba(validation), validation.weights)
         if best is None or loss < best[1]:
-            best = model.predict_proba(test), loss, f"categories {', '.join(categories)}"
+            best = model.predict_proba(test), loss, f"categories {', '.join(categories) or 'none'}"
     assert best is not None
     return best
 
@@ -104,12 +111,12 @@ def main() -> None:
     for part, examples in zip(PARTS, parts, strict=True):
         print(f"{part}: {len(examples):,} rows, {int(examples.labels.sum()):,} responses")
     rows = []
-    for name in options.model or (*BASELINES, "Footfall"):
+    for name in options.model or (*BASELINES, *CLASSIFIERS):
         tables: list[pa.Table] = []
         begun, chosen = time.perf_counter(), ""
         for seed in range(options.seeds):
-            if name == "Footfall":
-                probability, _, chosen = footfall_model(parts, seed, options)
+            if name in CLASSIFIERS:
+                probability, _, chosen = footfall_model(parts, seed, options, CLASSIFIERS[name])
             else:
                 found = BASELINES[name](facts, sizes, seed)
                 probability, chosen = found.test, found.chosen

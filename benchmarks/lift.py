@@ -18,22 +18,23 @@ from footfall.lift import run_lift
 from footfall.lift_recipe import LiftRecipe
 from footfall.recipe import load_settings
 
-SLICES = ("cold items", "warm items", "cold users", "all")
+SLICES = ("all", "cold items", "warm items", "cold users")
+MEASURES = {"auc": "AUC", "log_loss": "log loss", "calibration_error": "calibration error"}
 
 
-def arms_table(comparison: ArmComparison, alphas: dict[str, float]) -> str:
-    """AUC and log loss of every arm by slice."""
+def arms_table(comparison: ArmComparison, alphas: dict[str, float], metric: str) -> str:
+    """One measure of every arm on the slices that the test part has."""
+    reference = comparison.evaluations[comparison.reference]
+    there = [name for name in SLICES if reference.row(metric, name).value is not None]
     rows = []
     for name, found in comparison.evaluations.items():
         cells = [name, f"{alphas[name]:g}" if name in alphas else ""]
-        for slice_name in SLICES[:2]:
-            for metric in ("auc", "log_loss"):
-                row = found.row(metric, slice_name)
-                cells.append(f"{format_number(row.value)} ({format_interval(row.low, row.high)})")
+        for slice_name in there:
+            row = found.row(metric, slice_name)
+            cells.append(f"{format_number(row.value)} ({format_interval(row.low, row.high)})")
         rows.append(cells)
-    header = ["arm", "weight"]
-    header += [f"{metric}, {name}" for name in SLICES[:2] for metric in ("AUC", "log loss")]
-    return rows_to_markdown(header, rows)
+    header = [f"{MEASURES[metric]}, {slice_name}" for slice_name in there]
+    return rows_to_markdown(["arm", "weight", *header], rows)
 
 
 def differences_table(comparison: ArmComparison) -> str:
@@ -67,12 +68,12 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = load_settings(LiftRecipe, arguments.recipe, hint="Name a recipe of a proof.")
     if arguments.data is not None:
-        source = recipe.source.model_copy(update={"folder": arguments.data})
-        recipe = recipe.model_copy(update={"source": source})
+        recipe = recipe.with_data(arguments.data)
     result = run_lift(recipe, folder=arguments.folder)
     print(describe_machine(gpu=True))
     print(f"{recipe.title}; {len(recipe.proof.seeds)} seeds\n")
-    print(arms_table(result.comparison, result.alphas))
+    for metric in MEASURES:
+        print(arms_table(result.comparison, result.alphas, metric))
     print(differences_table(result.comparison))
     print(result.verdict)
 

@@ -176,7 +176,7 @@ def pairs_per_second(
     ours: bool, pairs: PairTable, settings: ClickSettings, steps: int, folder: str
 ) -> float:
     set_seed(settings.seed)
-    network = build_network(settings, len(FEATURE_NAMES))
+    network = build_network(settings, pairs.numbers.shape[1])
     clock = Clock(skipped=2)
     gpu = torch.cuda.is_available()
     arguments = TrainingArguments(

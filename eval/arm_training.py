@@ -45,7 +45,7 @@ class ArmTrainer:
     real, validation, test:
         Examples of the three parts; no test where none is scored.
     settings:
-        Of the classifier; the seed is replaced.
+        Of the classifier; the seed is replaced, and nothing is tracked.
     folder:
         Where scores are kept; a model trained with the same rows and settings is not trained
         again.
@@ -60,8 +60,11 @@ class ArmTrainer:
         folder: Path,
     ) -> None:
         self.real, self.validation, self.test = real, validation, test
-        self.settings = settings
+        # Of models that nobody keeps there is no course to record.
+        self.settings = settings.model_copy(update={"report_to": "none"})
         self.folder = folder
+        #: Seconds of every training asked for so far, those that were found done included.
+        self.cost: dict[str, float] = {}
         self._parts = _digest(validation, *([] if test is None else [test]))
 
     def test_scores(self, arm: str, added: Examples | None, alpha: float, seed: int) -> pa.Table:
@@ -108,6 +111,7 @@ class ArmTrainer:
         key = hashlib.sha256(text.encode()).hexdigest()[:20]
         found = self._kept(key)
         if found is not None and (found.test is not None or not test):
+            self.cost[key] = found.seconds
             return found
         began = monotonic()
         model = ClickModel(settings).fit(rows, self.validation)
@@ -118,6 +122,7 @@ class ArmTrainer:
             steps=int(model.card["training"]["steps"]),
             kept=str(model.card["training"]["kept"]),
         )
+        self.cost[key] = scores.seconds
         self._keep(key, scores, {"arm": arm, "alpha": alpha, "seed": seed, "budget": budget})
         return scores
 

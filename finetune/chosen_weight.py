@@ -23,6 +23,7 @@ from footfall.finetune.click_model import ClickModel
 from footfall.finetune.click_settings import ClickSettings
 from footfall.finetune.example_files import load_examples, save_examples
 from footfall.finetune.fusion_report import rescaled_provenance, save_provenance
+from footfall.finetune.tracking import check_tracker
 from footfall.progress import console, track
 
 __all__ = ["choose_weight"]
@@ -64,7 +65,8 @@ def choose_weight(
     NoResponseError
         If the validation rows have one label only.
     SettingError
-        If candidates, seeds or budgets make no choice.
+        If candidates, seeds or budgets make no choice, or the trainings, of which none is kept,
+        are to be tracked.
     """
     place = Path(folder)
     fused = load_examples(place / "synthetic.parquet")
@@ -79,6 +81,7 @@ def choose_weight(
     if budgets and max(budgets) > 1:
         raise SettingError(f"budgets: {list(budgets)} are shares, and one is above 1.")
     base = settings or ClickSettings()
+    check_tracker(base, None)
 
     plan = planned_trainings(factors, seeds, budgets)
     total = sum(trainings for _, trainings in plan)

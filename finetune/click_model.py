@@ -107,7 +107,8 @@ class ClickModel:
         InputError
             If validation rows are not real.
         SettingError
-            If the settings need validation rows or an encoder of another architecture.
+            If the settings need validation rows, an encoder of another architecture, or a folder
+            for the tracker's records.
         MissingPartError
             If torch, transformers, peft, accelerate or the tracker is not installed.
         TrainingError
@@ -122,7 +123,7 @@ class ClickModel:
                 f"calibration is {self.settings.calibration!r}, and there are no validation rows.",
                 hint='Give some, or use calibration = "none".',
             )
-        check_tracker(self.settings)
+        check_tracker(self.settings, folder)
         check_parts()
         from footfall.finetune.training_folder import train_into
 

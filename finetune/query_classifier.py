@@ -98,6 +98,8 @@ class QueryClassifier:
             If there are no pairs.
         MissingPartError
             If torch, transformers, peft, accelerate or the tracker is not installed.
+        SettingError
+            If the training is to be tracked, and there is no folder.
         TrainingError
             If training cannot go on.
         """
@@ -117,7 +119,7 @@ class QueryClassifier:
                 "No validation query has a category that is a class.",
                 hint="Take validation rows of the same catalogue.",
             )
-        check_tracker(self.settings)
+        check_tracker(self.settings, folder)
         check_parts()
         from footfall.finetune.training_folder import train_into
 

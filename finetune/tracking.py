@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from footfall.errors import MissingPartError
+from footfall.errors import MissingPartError, SettingError
 from footfall.finetune.training_settings import TrainingSettings
 
 __all__ = ["check_tracker", "tracked"]
@@ -17,15 +17,28 @@ __all__ = ["check_tracker", "tracked"]
 _PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",)}
 
 
-def check_tracker(settings: TrainingSettings) -> None:
-    """Find out that a tracker is missing before anything is trained.
+def check_tracker(settings: TrainingSettings, folder: str | Path | None) -> None:
+    """Find out that a tracker cannot record before anything is trained.
+
+    Parameters
+    ----------
+    folder:
+        The model's, beside which the records would lie.
 
     Raises
     ------
     MissingPartError
         If its package is not installed.
+    SettingError
+        If there is no folder: the records would be lost with the checkpoints.
     """
     packages = _PACKAGES.get(settings.report_to, ())
+    if packages and folder is None:
+        raise SettingError(
+            f"report_to is {settings.report_to!r}, and no folder was named beside which the "
+            "records could lie.",
+            hint='Name a folder for the model, or use report_to = "none".',
+        )
     if packages and not any(find_spec(package) for package in packages):
         raise MissingPartError(
             f"The package {packages[0]} is not installed (report_to = {settings.report_to!r}).",

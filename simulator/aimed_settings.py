@@ -79,7 +79,9 @@ class AimedSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class AimedSummary:
-    """What a run of aimed visits did; tokens are of this call only.
+    """What a run of aimed visits did; tokens and seconds are of this call only.
+
+    Tokens are those of all answers: queries, preferences, and what weighs these on real rows.
 
     ``without_query`` counts visits for which the model found no usable words: they are left out.
     ``weight`` is what a standard deviation of the model's preference is worth in log-odds on real

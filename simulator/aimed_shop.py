@@ -70,8 +70,6 @@ class AimedShop:
         Digest of the training part that the log is, if it is one.
     left_out:
         Visits so far for which no usable words were found.
-    prompt_tokens, output_tokens:
-        Of the typed queries so far.
     """
 
     def __init__(
@@ -101,7 +99,7 @@ class AimedShop:
         self.moment, self.curve, self.appeal, self.part = moment, curve, appeal, part
         self.search = open_search(settings.search, catalog)
         self.recommender = open_recommender(settings.recommender, catalog)
-        self.left_out = self.prompt_tokens = self.output_tokens = 0
+        self.left_out = 0
 
     @classmethod
     def open(
@@ -263,8 +261,6 @@ class AimedShop:
             ]
             again: list[PlannedMeeting] = []
             for planned, answer in zip(waiting, ask(self.engine, requests), strict=True):
-                self.prompt_tokens += answer.prompt_tokens
-                self.output_tokens += answer.output_tokens
                 text = answer.text if isinstance(answer, TextAnswer) else ""
                 planned.query = accept_query(
                     text,

@@ -20,6 +20,7 @@ from footfall.progress import console, track
 from footfall.simulator.aimed_response import bare
 from footfall.simulator.aimed_settings import AimedSettings, AimedSummary
 from footfall.simulator.aimed_shop import AimedShop, PlannedMeeting
+from footfall.simulator.engines.metered import MeteredEngine
 from footfall.simulator.engines.protocol import Engine
 from footfall.simulator.log import Log
 from footfall.simulator.log_part import log_part
@@ -99,7 +100,8 @@ class AimedVisits:
             check_persona_knowledge(
                 self.personas, until=settings.until, part=part, fitted_elsewhere=elsewhere
             )
-            shop = AimedShop.open(log, self.personas, self.engine, self.items, settings)
+            engine = MeteredEngine(self.engine)
+            shop = AimedShop.open(log, self.personas, engine, self.items, settings)
             self._start_run(log, shop)
             plan = shop.plan(self.items)
             keys = committed_sessions(log, self.run_id)
@@ -112,7 +114,7 @@ class AimedVisits:
                 f"Run [bold]{self.run_id}[/bold]: {len(todo):,} visits aimed at {aimed} with "
                 f"{self.engine.identity.model}."
             )
-            tally = self._visit(log, shop, todo)
+            self._visit(log, shop, todo)
             responses = log.scalar(
                 f"SELECT count(*) FROM impressions WHERE origin = $run AND {settings.label}",
                 {"run": self.run_id},
@@ -124,14 +126,14 @@ class AimedVisits:
             already_done=len(done),
             without_query=shop.left_out,
             responses=int(responses),
-            prompt_tokens=tally[0],
-            output_tokens=tally[1],
+            prompt_tokens=engine.prompt_tokens,
+            output_tokens=engine.output_tokens,
             seconds=monotonic() - began,
             weight=shop.curve.slope if shop.curve else None,
             appeal_weight=shop.curve.appeal_slope if shop.curve else None,
         )
 
-    def _visit(self, log: Log, shop: AimedShop, todo: list[PlannedMeeting]) -> tuple[int, int]:
+    def _visit(self, log: Log, shop: AimedShop, todo: list[PlannedMeeting]) -> None:
         settings = self.settings
         state = "failed"
         writer = LogWriter(log, sessions_per_commit=settings.visits_per_commit)
@@ -158,7 +160,6 @@ class AimedVisits:
                 writer.close()
             finally:
                 log.end_run(self.run_id, state)
-        return shop.prompt_tokens, shop.output_tokens
 
     def _user(self, shopper: int) -> str:
         return f"{self.run_id}/{self.personas[shopper].persona_id}"

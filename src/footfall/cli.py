@@ -35,6 +35,7 @@ from footfall.finetune import FusionSettings, TuningSettings
 from footfall.personas import PersonaSettings
 from footfall.progress import console
 from footfall.recipe import load_recipe, run_recipe
+from footfall.recipe_text import recipe_toml
 from footfall.simulator import EngineSettings, Log, RaySettings, SimulationSettings
 
 __all__ = ["app", "main"]
@@ -208,8 +209,14 @@ def fuse(
         Path, typer.Argument(help="Folder for the training sets.", show_default=False)
     ],
     run: Annotated[list[str], typer.Option(help="Simulated run to add; may be repeated.")],
-    train_until: Annotated[datetime, typer.Option(help="End of the training part.")],
-    validation_until: Annotated[datetime, typer.Option(help="End of the validation part.")],
+    train_until: Annotated[
+        datetime | None,
+        typer.Option(help="End of the training part; needed here or in the settings file."),
+    ] = None,
+    validation_until: Annotated[
+        datetime | None,
+        typer.Option(help="End of the validation part; needed here or in the settings file."),
+    ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Weight of a synthetic row; 0 drops them all.", min=0)
     ] = None,
@@ -406,12 +413,12 @@ def run_command(
         Path | None, typer.Option(help="Put the results here instead of the recipe's folder.")
     ] = None,
     check: Annotated[
-        bool, typer.Option(help="Only check the recipe and print all its settings.")
+        bool, typer.Option(help="Only check the recipe and print it with all settings.")
     ] = False,
 ) -> None:
     """Run the whole loop from one file; what is done already is not done again."""
     if check:
-        typer.echo(load_recipe(recipe).model_dump_json(indent=1))
+        typer.echo(recipe_toml(load_recipe(recipe)))
         return
     result = run_recipe(recipe, folder=folder)
     typer.echo(f"Simulated {result.sessions:,} sessions (run {result.run_id}) into {result.log}")

@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 
 from footfall import steps
 from footfall.errors import DataError
-from footfall.eval import ArmComparison, CostLine, ReportContent, compare_arms, write_report
+from footfall.eval import ArmComparison, compare_arms, write_report
 from footfall.eval.arm_training import ArmScores, ArmTrainer, ValidationObjective
+from footfall.files import whole_file
 from footfall.finetune import Examples, load_examples, save_examples
 from footfall.finetune.alpha_halving import (
     HalvingChoice,
@@ -33,8 +34,10 @@ from footfall.finetune.part_examples import read_part_examples
 from footfall.finetune.parts import copy_training_part, part_searches
 from footfall.lift_arms import LiftArms
 from footfall.lift_recipe import CEILING, FUSED, LLM_ARMS, LiftRecipe
-from footfall.lift_verdict import FEW_TO_CHOOSE_BY, lift_cautions, lift_sentence
+from footfall.lift_report import RECIPE_FILE, Proved, proof_content
+from footfall.lift_verdict import FEW_TO_CHOOSE_BY, lift_sentence
 from footfall.progress import console, track
+from footfall.recipe_text import recipe_toml
 from footfall.simulator import Log
 from footfall.simulator.aimed_response import require_fitted_response
 from footfall.simulator.engines.bundled import folder_hashes
@@ -96,6 +99,8 @@ class _Lift:
         self._announce()
         self._refuse_other_log()
         self._refuse_wrong_generators()
+        with whole_file(self.folder / RECIPE_FILE) as partial:
+            partial.write_text(recipe_toml(recipe), encoding="utf-8")
         stages.run("ingest", self._source(), self.log, self._ingest)
         last = self.examples / "test.parquet"
         aim = [recipe.proof.aim, recipe.proof.most_items]
@@ -280,9 +285,13 @@ class _Lift:
         )
         return ArmTrainer(train, validation, test, self.recipe.training, self.folder / "scores")
 
-    def _choose(self) -> None:
-        """The weight of every arm's added rows, on real validation data; 0 may win."""
+    def _choose(self) -> float:
+        """The weight of every arm's added rows, on real validation data; 0 may win.
+
+        Returns the seconds of all trainings that it took.
+        """
         proof = self.recipe.proof
+        self._trainer.cost.clear()
         chosen = {}
         if proof.choose_by == "cold" and not self._cold_decides():
             console.print(f"[yellow]{FEW_TO_CHOOSE_BY}[/yellow]")
@@ -292,6 +301,7 @@ class _Lift:
                 chosen[arm] = _told(self._weight(arm))
                 progress.advance()
         write_json(self.alphas_file, chosen)
+        return sum(self._trainer.cost.values())
 
     @property
     def _objective(self) -> ValidationObjective:
@@ -326,8 +336,10 @@ class _Lift:
             most_harm=objective.most_harm,
         )
 
-    def _compare(self) -> None:
+    def _compare(self) -> float:
+        """Test scores of every arm with every seed; returns the seconds of all trainings."""
         proof = self.recipe.proof
+        self._trainer.cost.clear()
         arms: Sequence[str] = ("real", *proof.arms)
         tables: dict[str, list[pa.Table]] = {arm: [] for arm in arms}
         weights = self._alphas()
@@ -351,6 +363,7 @@ class _Lift:
             seed=self.recipe.parts.seed,
         )
         write_json(self.comparison_file, comparison.model_dump(mode="json"))
+        return sum(self._trainer.cost.values())
 
     def _comparison(self) -> ArmComparison:
         return ArmComparison.model_validate_json(self.comparison_file.read_bytes())
@@ -363,29 +376,14 @@ class _Lift:
         return lift_sentence(self._comparison(), self._alphas())
 
     def _report(self) -> None:
-        runs = json.loads(self.runs_file.read_text(encoding="utf-8"))
-        cost = [
-            CostLine(
-                stage=name,
-                seconds=stage["seconds"],
-                prompt_tokens=_tokens(runs, "prompt_tokens") if name == "simulate" else None,
-                output_tokens=_tokens(runs, "output_tokens") if name == "simulate" else None,
-            )
-            for name, stage in self.stages.done().items()
-            if name != "report"
-        ]
-        write_report(
-            self.report_file,
-            ReportContent(
-                title=self.recipe.title,
-                verdict=self._verdict(),
-                arms=self._comparison(),
-                cost=cost,
-                cautions=lift_cautions(
-                    self._alphas(), self.recipe, cold_decides=self._cold_decides()
-                ),
-            ),
+        proved = Proved(
+            comparison=self._comparison(),
+            alphas=self._alphas(),
+            runs=json.loads(self.runs_file.read_text(encoding="utf-8")),
+            stages=self.stages.done(),
+            cold_decides=self._cold_decides(),
         )
+        write_report(self.report_file, proof_content(self.recipe, proved))
 
 
 def _shown_items(parts: Sequence[Examples], most: int | None, *, cold: bool) -> list[str]:
@@ -414,7 +412,3 @@ def _told(choice: HalvingChoice) -> dict[str, Any]:
         "standard_error": choice.standard_error,
         "rungs": [asdict(rung) for rung in choice.rungs],
     }
-
-
-def _tokens(runs: dict[str, Any], kind: str) -> int:
-    return sum(int(run.get(kind, 0)) for run in runs.values())

@@ -181,6 +181,11 @@ class LiftRecipe(BaseModel):
         if unused:
             raise ValueError(f"generators.options: there is no arm 'generator:{unused[0]}'")
         refuse_unheard("aim", self.aim, {"until": "parts.train_until", "label": "parts.label"})
+        if self.training.report_to != "none":
+            raise ValueError(
+                "training.report_to: a proof keeps no model, so there is nothing to track: use "
+                '"none"'
+            )
         joined = {"alpha": "alphas", "max_share": "added_share", "beside": "beside"}
         joined = {name: f"proof.{place}" for name, place in joined.items()}
         refuse_unheard("fusion", self.fusion, joined)
@@ -190,6 +195,11 @@ class LiftRecipe(BaseModel):
                 "strategy by_feature or by_diversity"
             )
         return self
+
+    def with_data(self, folder: Path) -> LiftRecipe:
+        """The same proof on files that lie in another folder."""
+        source = self.source.model_copy(update={"folder": folder})
+        return self.model_copy(update={"source": source})
 
     @property
     def until(self) -> datetime | None:

@@ -32,9 +32,14 @@ class Stages:
         self.folder = folder
         self.fingerprint = ""
         self._file = folder / "stages.json"
+        self._interrupted_file = folder / "interrupted.json"
 
-    def run(self, name: str, settings: Any, result: Path, work: Callable[[], None]) -> None:
-        """Do ``work`` unless ``result`` was made with the same settings and the same past."""
+    def run(self, name: str, settings: Any, result: Path, work: Callable[[], float | None]) -> None:
+        """Do ``work`` unless ``result`` was made with the same settings and the same past.
+
+        What is kept of its time is what it took, calls with the same settings that were
+        interrupted included; work that knows better (it found some of it done) returns the seconds.
+        """
         self.fingerprint = self.next_fingerprint(name, settings)
         state = self.done()
         if result.exists() and state.get(name, {}).get("fingerprint") == self.fingerprint:
@@ -46,13 +51,36 @@ class Stages:
             names = list(state)
             kept = names[: names.index(name)]
             write_json(self._file, {stage: state[stage] for stage in kept})
+        earlier = self._interrupted(name)
         began = monotonic()
-        work()
-        seconds = round(monotonic() - began, 1)
+        try:
+            told = work()
+        except BaseException:
+            self._note_interruption(name, earlier + monotonic() - began)
+            raise
+        seconds = round(earlier + monotonic() - began if told is None else told, 1)
         state = self.done()
         state[name] = {"fingerprint": self.fingerprint, "seconds": seconds}
         write_json(self._file, state)
+        self._interrupted_file.unlink(missing_ok=True)
         console.print(f"[dim]{name}: {seconds:,.0f} s[/dim]")
+
+    def _note_interruption(self, name: str, seconds: float) -> None:
+        if self.folder.is_dir():
+            spent = {
+                "stage": name,
+                "fingerprint": self.fingerprint,
+                "seconds": round(seconds, 1),
+            }
+            write_json(self._interrupted_file, spent)
+
+    def _interrupted(self, name: str) -> float:
+        """Seconds that interrupted calls spent on this stage with these settings."""
+        if not self._interrupted_file.exists():
+            return 0.0
+        told = json.loads(self._interrupted_file.read_text(encoding="utf-8"))
+        same = (told["stage"], told["fingerprint"]) == (name, self.fingerprint)
+        return float(told["seconds"]) if same else 0.0
 
     def next_fingerprint(self, name: str, settings: Any) -> str:
         """What the fingerprint of the next stage would be."""

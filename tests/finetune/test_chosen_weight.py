@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from footfall.errors import DataError, SettingError
-from footfall.finetune import Examples, chosen_weight, load_examples, save_examples
+from footfall.finetune import (
+    ClickSettings,
+    Examples,
+    chosen_weight,
+    load_examples,
+    save_examples,
+)
 from footfall.finetune.alpha_halving import planned_trainings
 from footfall.finetune.chosen_weight import choose_weight
 
@@ -96,7 +102,12 @@ def test_without_synthetic_rows_there_is_nothing_to_choose(fused, text_decides):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"), [({"factors": (0.0,)}, "factors"), ({"budgets": (0.5, 2.0)}, "budgets")]
+    ("wrong", "said"),
+    [
+        ({"factors": (0.0,)}, "factors"),
+        ({"budgets": (0.5, 2.0)}, "budgets"),
+        ({"settings": ClickSettings(report_to="tensorboard")}, "report_to"),
+    ],
 )
 def test_what_makes_no_choice_is_refused_before_any_training(fused, wrong, said):
     with pytest.raises(SettingError, match=said):

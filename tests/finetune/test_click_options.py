@@ -16,7 +16,14 @@ import torch
 from tiny_models import save_tiny_model, tokenizer
 
 from footfall.errors import MissingPartError, SettingError
-from footfall.finetune import ClickModel, ClickSettings, tracking
+from footfall.finetune import (
+    ClickClassifier,
+    ClickModel,
+    ClickSettings,
+    QueryClassifier,
+    QuerySettings,
+    tracking,
+)
 from footfall.finetune.batches import PairTable, SlateSampler, collate
 from footfall.finetune.calibration import Calibration, calibration_error, cross_fitted
 from footfall.finetune.categories import Categories
@@ -314,11 +321,24 @@ def test_length_grouped_training_runs(encoder, text_decides):
     assert (first == again).all()
 
 
-def test_a_missing_tracker_is_found_before_training(encoder, monkeypatch):
+def test_a_missing_tracker_is_found_before_training(encoder, monkeypatch, tmp_path):
     monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     with pytest.raises(MissingPartError, match=r"wandb.*footfall\[tracking\]"):
         ClickModel(settings_of(encoder, report_to="wandb")).fit(
-            build([{"label": True}, {"label": False}])
+            build([{"label": True}, {"label": False}]), folder=tmp_path / "model"
+        )
+
+
+def test_records_that_nobody_would_keep_are_refused(encoder):
+    rows = build([{"label": True}, {"label": False}])
+    settings = settings_of(encoder, report_to="tensorboard")
+    with pytest.raises(SettingError, match=r"report_to is 'tensorboard'.*no folder"):
+        ClickModel(settings).fit(rows)
+    with pytest.raises(SettingError, match="no folder"):
+        ClickClassifier(settings=settings).fit(rows.table, rows.labels)
+    with pytest.raises(SettingError, match="no folder"):
+        QueryClassifier(QuerySettings(encoder=encoder, report_to="tensorboard")).fit(
+            ["a", "b", "c", "d"] * 6, ["x", "y"] * 12
         )
 
 

@@ -101,8 +101,8 @@ def test_from_log_to_sessions_by_hand(log, tmp_path):
         "clicked",
         "--train-until",
         "2024-03-10",
-        "--validation-until",
-        "2024-03-25",
+        "--settings",
+        settings_file(tmp_path),
     )
     assert fused.returncode == 0, fused.stderr
     assert (tmp_path / "examples" / "synthetic.parquet").exists()
@@ -111,7 +111,8 @@ def test_from_log_to_sessions_by_hand(log, tmp_path):
 def settings_file(folder):
     path = folder / "settings.toml"
     path.write_text(
-        "[personas]\nsegments = 3\nk_anonymity = 3\n[simulation]\nscored_slates = 3\n",
+        "[personas]\nsegments = 3\nk_anonymity = 3\n[simulation]\nscored_slates = 3\n"
+        "[split]\ntrain_until = 2024-01-02\nvalidation_until = 2024-03-25\n",
         encoding="utf-8",
     )
     return path

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from collections import Counter
 from datetime import datetime
 
@@ -311,7 +312,7 @@ def test_all_settings_are_printed_and_can_be_read_back(log, tmp_path):
         app, ["coldstart", str(log), str(tmp_path / "x"), "--until", "2024-03-01", "--check"]
     )
     assert shown.exit_code == 0, shown.output
-    printed = json.loads(shown.output)
+    printed = tomllib.loads(shown.output)
     assert ColdStartSettings.model_validate(printed) == ColdStartSettings.model_validate(
         {"coldstart": {"until": UNTIL}}
     )

@@ -8,7 +8,8 @@ import typer
 
 import footfall
 from footfall.cli import app
-from footfall.finetune import ClickSettings, QuerySettings
+from footfall.finetune import ClickSettings, FusionSettings, QuerySettings
+from footfall.finetune.augmentation_settings import AugmentationSettings
 from footfall.simulator.ingest import Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,9 +58,17 @@ def test_links_between_documents_lead_somewhere(document):
         assert (document.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("settings", [ClickSettings, QuerySettings])
-def test_every_setting_of_the_classifiers_is_documented_with_its_default(settings):
-    lines = (ROOT / "docs/classifier.md").read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize(
+    ("settings", "document"),
+    [
+        (ClickSettings, "classifier"),
+        (QuerySettings, "classifier"),
+        (FusionSettings, "fusion"),
+        (AugmentationSettings, "fusion"),
+    ],
+)
+def test_every_setting_is_documented_with_its_default(settings, document):
+    lines = (ROOT / f"docs/{document}.md").read_text(encoding="utf-8").splitlines()
     for name, field in settings.model_fields.items():
         rows = [
             line for line in lines if line.startswith("|") and f"`{name}`" in line.split("|")[1]
@@ -72,7 +81,7 @@ def test_every_setting_of_the_classifiers_is_documented_with_its_default(setting
             assert rows[0].split("|")[2].strip() == ("all six" if whole else listed), name
         else:
             shown = str(field.default)
-            shown = shown.lower() if isinstance(field.default, bool) else shown
+            shown = shown.lower() if isinstance(field.default, bool | None) else shown
             assert any(_same(value, shown) for value in told), (name, told)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from importlib.resources import files
 
 import numpy as np
@@ -279,8 +280,35 @@ def test_the_report_and_the_files_say_the_same(proved):
 
 
 @pytest.mark.train
+def test_the_report_says_how_to_repeat_the_proof(proved):
+    _, result = proved
+    page = result.report.read_text(encoding="utf-8")
+    file = result.folder / "recipe.toml"
+    assert f"footfall lift {file}" in page
+    assert load(file).proof.arms == tuple(ARMS)
+    repeated = page[page.index('id="repeat"') :]
+    assert "Training seeds 0, 1; those of the choice of weights 100." in repeated
+    assert version("torch") in repeated
+    train = load_examples(result.folder / "examples" / "train.parquet")
+    assert f"{len(train):,}, {int(train.labels.sum()):,} with a response" in page
+
+
+@pytest.mark.train
+def test_the_printed_recipe_is_the_same_proof(proved):
+    """Run from its own folder, nothing is done again."""
+    _, result = proved
+    before = (result.folder / "stages.json").read_bytes()
+    shown = CliRunner().invoke(app, ["lift", str(result.folder / "recipe.toml")])
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.count("already done") == len(json.loads(before))
+    assert (result.folder / "stages.json").read_bytes() == before
+
+
+@pytest.mark.train
 def test_a_second_run_trains_nothing(proved, monkeypatch):
     path, result = proved
+    spent = stage_seconds(result.folder)
+    assert spent["weights"] > 0
     monkeypatch.setattr(
         "footfall.finetune.click_model.ClickModel.fit", lambda *_, **__: pytest.fail("trained")
     )
@@ -290,6 +318,13 @@ def test_a_second_run_trains_nothing(proved, monkeypatch):
     recipe = load(path)
     more = recipe.model_copy(update={"proof": recipe.proof.model_copy(update={"resamples": 150})})
     assert run_lift(more).comparison.evaluations["real"].resamples == 150
+    # It still says what the trainings took, not what reading their scores did.
+    assert stage_seconds(result.folder) == pytest.approx(spent, abs=0.2)
+
+
+def stage_seconds(folder):
+    stages = json.loads((folder / "stages.json").read_text(encoding="utf-8"))
+    return {name: stages[name]["seconds"] for name in ("weights", "train")}
 
 
 @pytest.mark.train
@@ -317,6 +352,7 @@ def test_a_log_without_a_gap_is_refused(tmp_path, small_source):
     [
         ('"title"', '"titel"', "titel"),
         ('"title"', '"augment:crops"', "augment:crops"),
+        ("epochs = 1", 'epochs = 1\nreport_to = "wandb"', "report_to: a proof keeps no model"),
         ('"title"', '"generator:markow"', "generator:markow"),
         ('"title"', '"fused:llm-tuned"', "needs the arm 'llm-tuned'"),
         ('"title"', '"fused:title"', "fused:title"),

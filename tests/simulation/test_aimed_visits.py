@@ -133,6 +133,40 @@ def test_an_interrupted_run_is_the_run_that_was_not_interrupted(path, tmp_path):
     assert told(path, resumed.run_id) == told(other, whole.run_id)
 
 
+class Priced(ScriptedEngine):
+    """Every answer costs three tokens read and one written."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = 0
+
+    def submit(self, request):
+        self.asked += 1
+        return super().submit(request)
+
+    def collect(self):
+        return [
+            (ticket, replace(answer, prompt_tokens=3, output_tokens=1))
+            for ticket, answer in super().collect()
+        ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"queries": "none", "shoppers": "model"},
+        {"queries": "logged", "response": "model", "scored_rows": 40},
+    ],
+)
+def test_the_tokens_of_every_answer_are_counted(path, changes):
+    engine = Priced()
+    settings = SETTINGS.model_copy(update=changes)
+    summary = AimedVisits(path, people(), engine, ITEMS, settings).run()
+    assert engine.asked > 0
+    assert (summary.prompt_tokens, summary.output_tokens) == (3 * engine.asked, engine.asked)
+
+
 def test_words_that_cannot_be_used_leave_the_visit_out(path):
     class Silent(ScriptedEngine):
         def collect(self):

@@ -14,6 +14,7 @@ from footfall.cold_start_settings import ColdStartSettings
 from footfall.commands.options import LogFile, SettingsFile, read_tables
 from footfall.progress import console
 from footfall.recipe import validated
+from footfall.recipe_text import recipe_toml
 
 __all__ = ["coldstart"]
 
@@ -78,7 +79,7 @@ def coldstart(
         hint="`footfall coldstart LOG FOLDER --until TIME --check` prints all settings.",
     )
     if check:
-        typer.echo(chosen.model_dump_json(indent=1))
+        typer.echo(recipe_toml(chosen))
         return
     result = fill_cold_start(log, folder, chosen)
     if not result.enough:

@@ -10,6 +10,7 @@ import typer
 from footfall.lift import run_lift
 from footfall.lift_recipe import LiftRecipe
 from footfall.recipe import load_settings
+from footfall.recipe_text import recipe_toml
 
 __all__ = ["lift"]
 
@@ -26,8 +27,12 @@ def lift(
     folder: Annotated[
         Path | None, typer.Option(help="Where results go, instead of the recipe's folder.")
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the source's files, instead of the recipe's."),
+    ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only check the recipe and print all of its settings.")
+        bool, typer.Option("--check", help="Only check the recipe and print it with all settings.")
     ] = False,
 ) -> None:
     """Prove whether synthetic rows help: equal-volume arms, paired seeds, intervals, a verdict."""
@@ -36,8 +41,10 @@ def lift(
         recipe,
         hint="`footfall lift lift-bestbuy --check` prints a packaged recipe with all settings.",
     )
+    if data is not None:
+        loaded = loaded.with_data(data)
     if check:
-        typer.echo(loaded.model_dump_json(indent=1))
+        typer.echo(recipe_toml(loaded))
         return
     result = run_lift(loaded, folder=folder)
     typer.echo(result.comparison.to_markdown())
