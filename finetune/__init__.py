@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from footfall.finetune.example_files import load_examples, save_examples
     from footfall.finetune.example_table import FEATURE_NAMES, Examples
     from footfall.finetune.examples import read_examples
-    from footfall.finetune.export import export_model
+    from footfall.finetune.export import export_model, export_query_classifier
     from footfall.finetune.fuse import Fusion, fuse_with_report
     from footfall.finetune.fusion_report import FusionReport
     from footfall.finetune.fusion_settings import FusionSettings
@@ -64,6 +64,7 @@ __all__ = [
     "choose_alpha_by_halving",
     "choose_weight",
     "export_model",
+    "export_query_classifier",
     "fuse_with_report",
     "load_examples",
     "log_batches",
@@ -106,6 +107,7 @@ __getattr__ = lazy_exports(
         "choose_alpha_by_halving": "alpha_halving",
         "choose_weight": "chosen_weight",
         "export_model": "export",
+        "export_query_classifier": "export",
         "fuse_with_report": "fuse",
         "load_examples": "example_files",
         "log_batches": "example_batches",

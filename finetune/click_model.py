@@ -26,9 +26,6 @@ from footfall.finetune.model_files import (
     finished,
     load_tensors,
     read_model_file,
-    save_encoder,
-    save_head,
-    saved_settings,
     whole_folder,
     write_json,
 )
@@ -321,20 +318,10 @@ class ClickModel:
         """
         if self._network is None or self._standardiser is None:
             raise TrainingError("The classifier has not been trained.", hint="Call fit first.")
-        from footfall.finetune.backbone import pooling_of
-        from footfall.finetune.serving import save_for_serving
+        from footfall.finetune.saved_network import save_network
 
-        settings = self.settings
         with whole_folder(Path(folder)) as partial:
-            if self._form == "trained":
-                save_encoder(self._network, partial)
-            else:
-                # An export needs nothing of the encoder that it was made from.
-                save_for_serving(self._network.encoder, partial, self._form)
-                self._tokenizer.save_pretrained(str(partial / "encoder"))
-                settings = settings.model_copy(update={"pooling": pooling_of(settings)})
-            save_head(self._network, partial)
-            write_json(partial / "settings.json", saved_settings(settings))
+            save_network(self._network, self._tokenizer, self.settings, partial, self._form)
             write_json(partial / "features.json", self._standardiser.model_dump(mode="json"))
             write_json(partial / "categories.json", self._categories.model_dump(mode="json"))
             if self._calibration is not None:
@@ -376,27 +363,21 @@ class ClickModel:
                 hint="Name a folder written by ClickModel.save or `footfall train`.",
             ) from error
         check_parts()
-        model._form = str((model.card.get("export") or {}).get("kind", "trained"))
         model._load_weights(folder)
         return model
 
     def _load_weights(self, folder: Path) -> None:
-        from footfall.finetune.backbone import load_tokenizer
         from footfall.finetune.network import build_network
-        from footfall.finetune.serving import load_for_serving
+        from footfall.finetune.saved_network import form_of, load_parts
 
         settings = self.settings
-        own = folder / "encoder"
-        own_words = self._form != "trained" and (own / "tokenizer_config.json").is_file()
-        self._tokenizer = load_tokenizer(str(own) if own_words else settings.encoder)
+        self._form = form_of(self.card)
+        self._tokenizer, serving = load_parts(settings, folder, self._form)
         # Version 0.1.0 had the numbers' weights beside the head's.
         head = {
             f"head.{name}" if name.startswith(("linear.", "hidden.")) else name: value
             for name, value in load_tensors(folder / "head.safetensors").items()
         }
-        serving = (
-            None if self._form == "trained" else load_for_serving(settings, folder, self._form)
-        )
         assert self._standardiser is not None
         try:
             network = build_network(

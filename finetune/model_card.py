@@ -10,7 +10,7 @@ import numpy as np
 
 from footfall.finetune.example_table import Examples
 
-__all__ = ["card_text", "describe_examples", "library_versions"]
+__all__ = ["card_text", "describe_examples", "export_lines", "library_versions"]
 
 
 def describe_examples(examples: Examples) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def card_text(card: dict[str, Any]) -> str:
         f"{training.get('processes', 1)} process(es)",
         *_sampling_lines(card.get("negative_rate")),
         *_calibration_lines(card.get("calibration")),
-        *_export_lines(card.get("export")),
+        *export_lines(card.get("export"), {"auc": "AUC"}),
         "",
         "| part | origin | rows | responses | weight |",
         "|---|---|---:|---:|---:|",
@@ -105,13 +105,14 @@ def _calibration_lines(figures: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def _export_lines(figures: dict[str, Any] | None) -> list[str]:
+def export_lines(figures: dict[str, Any] | None, judged: dict[str, str]) -> list[str]:
+    """A line about an export, if it is one; ``judged`` names the measures of quality."""
     if not figures:
         return []
     changes = (
         f"{name} {figures[f'{key}_before']:,.{digits}f} -> {figures[f'{key}_after']:,.{digits}f}"
         for name, key, digits in (
-            ("AUC", "auc", 4),
+            *((name, key, 4) for key, name in judged.items()),
             ("rows a second", "rows_per_second", 0),
             ("megabytes of the encoder", "encoder_megabytes", 1),
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from footfall.finetune.model_card import export_lines
 from footfall.finetune.query_pairs import QueryPairs
 from footfall.personas.tokens import tokenize
 
@@ -82,6 +83,7 @@ def card_text(card: dict[str, Any]) -> str:
         f"* classes: {card['classes']}, of at most {settings['depth']} step(s)",
         f"* steps: {training['steps']} of {training['planned_steps']}; weights kept: "
         f"{training['kept']}",
+        *export_lines(card.get("export"), {"accuracy": "accuracy", "macro_f1": "macro-F1"}),
         *(
             f"* {part}: {rows['pairs']:,} distinct pairs of {rows['responses']:,.0f} responses, "
             f"{rows['left_out']:,.0f} left out because their category is no class"

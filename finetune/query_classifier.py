@@ -18,9 +18,6 @@ from footfall.finetune.model_files import (
     finished,
     load_tensors,
     read_model_file,
-    save_encoder,
-    save_head,
-    saved_settings,
     whole_folder,
     write_json,
 )
@@ -57,6 +54,7 @@ class QueryClassifier:
         self._classes: QueryClasses | None = None
         self._network: Any = None
         self._tokenizer: Any = None
+        self._form = "trained"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -154,6 +152,7 @@ class QueryClassifier:
         settings = self.settings
         assert self._classes is not None
         set_seed(settings.seed)
+        self._form = "trained"
         parts = [train] if validation is None else [train, validation]
         numbers = [self._classes.apply(part.categories) for part in parts]
         kept = [part.take(n >= 0) for part, n in zip(parts, numbers, strict=True)]
@@ -243,10 +242,10 @@ class QueryClassifier:
         """
         if self._network is None or self._classes is None:
             raise TrainingError("The query classifier has not been trained.", hint="Call fit.")
+        from footfall.finetune.saved_network import save_network
+
         with whole_folder(Path(folder)) as partial:
-            save_encoder(self._network, partial)
-            save_head(self._network, partial)
-            write_json(partial / "settings.json", saved_settings(self.settings))
+            save_network(self._network, self._tokenizer, self.settings, partial, self._form)
             write_json(partial / "classes.json", self._classes.model_dump(mode="json"))
             write_json(partial / "card.json", self.card)
             (partial / "README.md").write_text(card_text(self.card), encoding="utf-8")
@@ -271,24 +270,26 @@ class QueryClassifier:
         except ValueError as error:
             raise InputError(
                 f"{folder} does not hold a query classifier: {error}",
-                hint="Name a folder written by `footfall classify train`.",
+                hint="Name a folder written by `footfall classify train` or `classify export`.",
             ) from error
         check_parts()
-        from footfall.finetune.backbone import load_tokenizer
         from footfall.finetune.processes import local_device
         from footfall.finetune.query_network import QueryNetwork
+        from footfall.finetune.saved_network import form_of, load_parts
         from footfall.finetune.text_network import build_reader
 
-        model._classes = classes
-        model._tokenizer = load_tokenizer(model.settings.encoder)
+        model._classes, model._form = classes, form_of(model.card)
+        model._tokenizer, serving = load_parts(model.settings, folder, model._form)
         try:
-            network = QueryNetwork(build_reader(model.settings, trained=folder), len(classes))
+            reader = build_reader(model.settings, trained=folder, serving=serving)
+            network = QueryNetwork(reader, len(classes))
             network.load_head(load_tensors(folder / "head.safetensors"))
         except (OSError, ValueError, RuntimeError) as error:
             if isinstance(error, FootfallError):
                 raise
             raise InputError(f"{folder}: the weights cannot be read: {error}") from error
-        model._network = network.to(local_device(model.settings.device)).eval()
+        device = "cpu" if model._form == "int8" else model.settings.device
+        model._network = network.to(local_device(device)).eval()
         return model
 
 

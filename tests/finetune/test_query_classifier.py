@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -219,6 +221,55 @@ def test_it_learns_saves_and_loads(encoder, kind, changes, tmp_path):
     assert not (tmp_path / "model.checkpoints").exists()
     with pytest.raises(InputError, match=r"click-through model|does not hold a model"):
         ClickModel.load(tmp_path / "model")
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("kind", ["merged", "int8"])
+def test_an_export_tells_queries_apart_as_before(encoder, kind, tmp_path):
+    from footfall.finetune import QueryClassifier, export_query_classifier
+
+    source = tmp_path / "encoder"
+    shutil.copytree(encoder("bert"), source)
+    model = QueryClassifier(brief(str(source))).fit(*rows(200, 1), folder=tmp_path / "model")
+    held_out, truth = rows(80, 3)
+    before = model.predict_proba(held_out)
+    pairs = QueryPairs.of([*held_out, "?"], [*truth, "toys"])
+    figures = export_query_classifier(model, tmp_path / "out", kind=kind, pairs=pairs)
+    # The encoder that it was made from is not needed.
+    shutil.rmtree(source)
+    again = QueryClassifier.load(tmp_path / "out")
+    after = again.predict_proba(held_out)
+    assert after == pytest.approx(before, abs=1e-5 if kind == "merged" else 0.2)
+    assert figures["accuracy_before"] > 0.7
+    right = [a == b for a, b in zip(again.predict(held_out), truth, strict=True)]
+    assert figures["accuracy_after"] == pytest.approx(np.mean(right), abs=1e-6)
+    assert figures["rows"] == len(set(zip(held_out, truth, strict=True)))
+    assert figures["rows_per_second_before"] > 0
+    assert again.card["export"] == figures
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert f"accuracy {figures['accuracy_before']:.4f} -> {figures['accuracy_after']:.4f}" in text
+    # The model itself is as it was, and an export is no model to export.
+    assert (model.predict_proba(held_out) == before).all()
+    with pytest.raises(SettingError, match="is an export"):
+        export_query_classifier(again, tmp_path / "more", kind=kind, pairs=pairs)
+    again.save(tmp_path / "copy")
+    assert (QueryClassifier.load(tmp_path / "copy").predict_proba(held_out) == after).all()
+
+
+@pytest.mark.train
+def test_an_export_that_cannot_be_judged_is_refused(encoder, tmp_path):
+    from footfall.finetune import QueryClassifier, export_query_classifier
+
+    model = QueryClassifier(brief(encoder("bert")))
+    pairs = QueryPairs.of(["soup"], ["toys"])
+    with pytest.raises(SettingError, match="kind is 'int4'"):
+        export_query_classifier(model, tmp_path / "out", kind="int4", pairs=pairs)
+    with pytest.raises(TrainingError, match="not been trained"):
+        export_query_classifier(model, tmp_path / "out", kind="merged", pairs=pairs)
+    model.fit(*rows(60, 1))
+    with pytest.raises(DataError, match="class of the model"):
+        export_query_classifier(model, tmp_path / "out", kind="merged", pairs=pairs)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.train

@@ -156,6 +156,21 @@ def test_classify_learns_from_a_log_and_compares_itself(queries):
 
 
 @pytest.mark.train
+def test_an_exported_query_classifier_says_what_it_cost(shop, queries, tmp_path):
+    folder, _ = queries
+    said = call(
+        "classify", "export", shop, folder, tmp_path / "out", "--until", UNTIL, "--kind", "int8"
+    )
+    card = QueryClassifier.load(folder).card["validation"]["classifier"]
+    assert f"Accuracy {card['accuracy']:.4f} -> " in said
+    assert "Queries a second" in said
+    expected = call("classify", "predict", folder, "soup", "牛奶")
+    told = call("classify", "predict", tmp_path / "out", "soup", "牛奶")
+    names = [[line.split("\t")[:2] for line in text.splitlines()] for text in (expected, told)]
+    assert names[0] == names[1]
+
+
+@pytest.mark.train
 def test_classify_tells_queries_of_every_source(queries, tmp_path):
     folder, _ = queries
     model = QueryClassifier.load(folder)

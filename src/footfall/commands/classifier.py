@@ -30,7 +30,7 @@ from footfall.simulator import Log
 if TYPE_CHECKING:
     from footfall.finetune import ExampleBatches
 
-__all__ = ["export_model", "score", "train"]
+__all__ = ["echo_gain", "export_model", "score", "train"]
 
 ModelFolder = Annotated[Path, typer.Argument(help="Folder of a trained model.", show_default=False)]
 
@@ -158,14 +158,19 @@ def export_model(
 
     figures = write_export(model, folder, kind=kind, examples=load_examples(examples))  # type: ignore[arg-type]
     lost = figures["auc_before"] - figures["auc_after"]
-    faster = figures["rows_per_second_after"] / figures["rows_per_second_before"]
     typer.echo(
         f"AUC {figures['auc_before']:.4f} -> {figures['auc_after']:.4f} ({lost:+.4f} lost) on "
         f"{figures['rows']:,} rows"
     )
+    echo_gain(figures, "Rows")
+    typer.echo(f"Model in {folder}")
+
+
+def echo_gain(figures: dict[str, Any], what: str) -> None:
+    """Print the speed and size before and after an export; ``what`` is read so many a second."""
+    faster = figures["rows_per_second_after"] / figures["rows_per_second_before"]
     typer.echo(
-        f"Rows a second {figures['rows_per_second_before']:,.0f} -> "
+        f"{what} a second {figures['rows_per_second_before']:,.0f} -> "
         f"{figures['rows_per_second_after']:,.0f} ({faster:.2f} times); encoder "
         f"{figures['encoder_megabytes_before']:.1f} -> {figures['encoder_megabytes_after']:.1f} MiB"
     )
-    typer.echo(f"Model in {folder}")

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
+from footfall.commands.classifier import echo_gain
 from footfall.commands.options import (
     Assignments,
     LogFile,
@@ -110,6 +111,45 @@ def predict(
         return
     for row in table.to_pylist():
         typer.echo(f"{row['query']}\t{row['category']}\t{row['probability']:.4f}")
+
+
+@app.command("export")
+def export_command(
+    log: LogFile,
+    model: Annotated[Path, typer.Argument(help="Folder of the model.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Folder for the export.", show_default=False)],
+    until: Until = None,
+    label: Annotated[
+        str, typer.Option(help="Response that says what a query is for: purchased or clicked.")
+    ] = "purchased",
+    kind: Annotated[
+        str,
+        typer.Option(help="merged (adapters in the weights) or int8 (8-bit weights, for CPUs)."),
+    ] = "merged",
+) -> None:
+    """Make a query classifier ready for serving, and say what that costs and gains.
+
+    Both are judged on the queries that stopped the training, so give its --until and --label.
+    """
+    from footfall.finetune.export import export_query_classifier
+
+    trained = QueryClassifier.load(model)
+    with Log.open(log) as opened:
+        _, held_out = read_query_pairs(
+            opened,
+            until=until,
+            label=label,  # type: ignore[arg-type]
+            validation_share=trained.settings.validation_share,
+            seed=trained.settings.seed,
+        )
+    figures = export_query_classifier(trained, folder, kind=kind, pairs=held_out)  # type: ignore[arg-type]
+    lost = figures["accuracy_before"] - figures["accuracy_after"]
+    typer.echo(
+        f"Accuracy {figures['accuracy_before']:.4f} -> {figures['accuracy_after']:.4f} "
+        f"({lost:+.4f} lost) on {figures['rows']:,} distinct pairs"
+    )
+    echo_gain(figures, "Queries")
+    typer.echo(f"Model in {folder}")
 
 
 def _queries_of(file: Path) -> list[str]:
