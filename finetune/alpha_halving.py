@@ -4,7 +4,7 @@ Successive halving (Jamieson and Talwalkar 2016; the inner loop of Hyperband, Li
 little on all candidates and more on those that are left. Three rules are added for a weight whose
 safe value is known: zero, no synthetic rows, is never eliminated; at the end a positive weight has
 to beat it by more than chance between seeds explains (the one-standard-error rule of Breiman et al.
-1984, with paired differences); and a weight that does too much harm elsewhere never wins.
+1984, with paired differences); and a weight that may do too much harm elsewhere never wins.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -56,6 +56,13 @@ class AlphaRung:
         """Mean harm of each alpha over the seeds."""
         return tuple(float(np.mean(row)) for row in self.harms)
 
+    def likely_harms(self, margin: float) -> tuple[float, ...]:
+        """The mean harm and ``margin`` of its standard errors (none with one seed)."""
+        errors = (_standard_error(row) or 0.0 for row in self.harms)
+        return tuple(
+            mean + margin * error for mean, error in zip(self.mean_harms, errors, strict=True)
+        )
+
 
 @dataclass(frozen=True)
 class HalvingChoice:
@@ -93,6 +100,7 @@ def choose_alpha_by_halving(
     margin: float = 1.0,
     harm: Callable[[Model], float] | None = None,
     most_harm: float = 0.0,
+    harm_margin: float = 1.0,
 ) -> HalvingChoice:
     """Compare all weights on little training, the better half on more, and so on.
 
@@ -102,10 +110,11 @@ def choose_alpha_by_halving(
     weight is taken if its mean gain over zero exceeds ``margin`` standard errors of the paired
     differences (with one seed, if it is positive), else zero.
 
-    Where a model may do ``harm`` elsewhere, a weight whose mean harm over the seeds of a rung is
-    above ``most_harm`` comes after all that stay below, and does not win the last rung. The mean is
-    judged, because one training says little: between seeds the same rows differ by more (an early
-    rung of one seed only decides which weights come first).
+    Where a model may do ``harm`` elsewhere, a weight whose mean harm over the seeds of a rung, and
+    ``harm_margin`` standard errors more, is above ``most_harm`` comes after all that stay below,
+    and does not win the last rung. The mean is judged, because one training says little: between
+    seeds the same rows differ by more (an early rung of one seed only decides which weights come
+    first).
 
     Parameters
     ----------
@@ -124,24 +133,27 @@ def choose_alpha_by_halving(
     harm:
         ``harm(model)``: what it loses elsewhere, beside zero with the same seed and budget.
     most_harm:
-        The largest mean that is none, in the units of ``harm``.
+        The largest harm that is none, in the units of ``harm``.
+    harm_margin:
+        Standard errors of the mean harm that have to lie below it, too.
 
     Raises
     ------
     SettingError
-        If there are no seeds or budgets, an alpha is negative, budgets do not rise, or the margin
-        or ``most_harm`` is negative.
+        If there are no seeds or budgets, an alpha is negative, budgets do not rise, or a margin or
+        ``most_harm`` is negative.
     TrainingError
         If a score or a harm is not finite.
     """
     positive = tuple(sorted({float(alpha) for alpha in alphas if alpha}))
     _check(positive, seeds, budgets, margin)
-    if most_harm < 0:
-        raise SettingError(f"most_harm: {most_harm} is negative.")
+    for name, value in (("most_harm", most_harm), ("harm_margin", harm_margin)):
+        if value < 0:
+            raise SettingError(f"{name}: {value} is negative.")
     rungs: list[AlphaRung] = []
     for budget in budgets:
         if rungs:
-            positive = _better_half(rungs[-1], most_harm)
+            positive = _better_half(rungs[-1], most_harm, harm_margin)
         used = tuple(seeds[: _seeds_used(len(seeds), budget, budgets[-1])])
         candidates = (0.0, *positive)
         scores, harms = [], []
@@ -150,7 +162,7 @@ def choose_alpha_by_halving(
             scores.append(_finite("score", score, models, alpha, used))
             harms.append(_finite("harm", harm or _no_harm, models, alpha, used))
         rungs.append(AlphaRung(float(budget), used, candidates, tuple(scores), tuple(harms)))
-    return _decide(tuple(rungs), margin, most_harm)
+    return _decide(tuple(rungs), margin, most_harm, harm_margin)
 
 
 def _finite(
@@ -207,11 +219,12 @@ def _check(
         raise SettingError(f"margin: {margin} is negative.")
 
 
-def _ranked(rung: AlphaRung, most_harm: float) -> list[int]:
+def _ranked(rung: AlphaRung, most_harm: float, harm_margin: float) -> list[int]:
     """Places of the positive weights, the best first; harmful ones last, by their harm."""
+    harms = rung.likely_harms(harm_margin)
 
     def order(place: int) -> tuple[bool, float, float]:
-        harm = rung.mean_harms[place]
+        harm = harms[place]
         harmful = harm > most_harm
         return harmful, harm if harmful else rung.means[place], rung.alphas[place]
 
@@ -219,24 +232,31 @@ def _ranked(rung: AlphaRung, most_harm: float) -> list[int]:
     return sorted(range(1, len(rung.alphas)), key=order)
 
 
-def _better_half(rung: AlphaRung, most_harm: float) -> tuple[float, ...]:
+def _better_half(rung: AlphaRung, most_harm: float, harm_margin: float) -> tuple[float, ...]:
     """The better half of the positive weights, rounded up; zero goes on beside them."""
-    ranked = _ranked(rung, most_harm)
+    ranked = _ranked(rung, most_harm, harm_margin)
     return tuple(sorted(rung.alphas[place] for place in ranked[: ceil(len(ranked) / 2)]))
 
 
-def _decide(rungs: tuple[AlphaRung, ...], margin: float, most_harm: float) -> HalvingChoice:
+def _decide(
+    rungs: tuple[AlphaRung, ...], margin: float, most_harm: float, harm_margin: float
+) -> HalvingChoice:
     last = rungs[-1]
-    ranked = _ranked(last, most_harm)
-    if not ranked or last.mean_harms[ranked[0]] > most_harm:
+    ranked = _ranked(last, most_harm, harm_margin)
+    if not ranked or last.likely_harms(harm_margin)[ranked[0]] > most_harm:
         return HalvingChoice(0.0, None, None, None, rungs)
     place = ranked[0]
     gains = np.subtract(last.scores[0], last.scores[place])
     gain = float(gains.mean())
-    error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None
+    error = _standard_error(gains)
     wins = gain > 0 and gain > margin * (error or 0.0)
     best = last.alphas[place]
     return HalvingChoice(best if wins else 0.0, best, gain, error, rungs)
+
+
+def _standard_error(values: Sequence[float] | np.ndarray[Any, Any]) -> float | None:
+    """Of the mean; None with one value."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
 
 
 def share_of_slates(examples: Examples, share: float, seed: int = 0) -> Examples:

@@ -55,10 +55,10 @@ def flattens_at(
     scores:
         Amount to one score a seed, the seeds in the same order; lower is better.
     margin:
-        Standard errors.
+        Standard errors, of differences and of harms.
     harms, most_harm:
-        What an amount loses elsewhere beside 0, as ``scores``. One whose mean is above
-        ``most_harm`` is never enough; 0 always may be.
+        What an amount loses elsewhere beside 0, as ``scores``. One whose mean, and ``margin``
+        standard errors more, is above ``most_harm`` is never enough; 0 always may be.
 
     Raises
     ------
@@ -82,14 +82,19 @@ def flattens_at(
     harm = [np.asarray(told[amount], dtype=np.float64) for amount in amounts]
     if not all(np.isfinite(row).all() for row in (*table, *harm)):
         raise TrainingError("A score or a harm of the learning curve is not finite.")
-    allowed = [n for n, row in enumerate(harm) if n == 0 or row.mean() <= most_harm]
+    likely = [row.mean() + margin * _standard_error(row) for row in harm]
+    allowed = [n for n, lost in enumerate(likely) if n == 0 or lost <= most_harm]
     best = min(allowed, key=lambda n: float(table[n].mean()))
     for n in allowed:
         worse = table[n] - table[best]
-        error = worse.std(ddof=1) / np.sqrt(len(worse)) if len(worse) > 1 else 0.0
-        if worse.mean() <= margin * error:
+        if worse.mean() <= margin * _standard_error(worse):
             return LearningCurve(amounts, _tuples(table), amounts[n], _tuples(harm))
     raise AssertionError("the best amount is never worse than itself")
+
+
+def _standard_error(values: np.ndarray[Any, Any]) -> float:
+    """Of the mean; 0 with one value, which tells nothing of it."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
 def _tuples(rows: Sequence[np.ndarray[Any, Any]]) -> tuple[tuple[float, ...], ...]:

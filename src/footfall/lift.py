@@ -313,6 +313,7 @@ class _Lift:
 
     def _weight(self, arm: str) -> HalvingChoice:
         proof, objective = self.recipe.proof, self._objective
+        judged = arm in _judged(proof.arms)
         reference: dict[tuple[int, float], pa.Table] = {}
 
         def train(alpha: float, seed: int, budget: float) -> tuple[ArmScores, pa.Table]:
@@ -331,9 +332,10 @@ class _Lift:
             seeds=proof.alpha_seeds,
             budgets=proof.alpha_budgets,
             # Caution with a control would favour what it is there to judge.
-            margin=proof.margin if arm in _judged(proof.arms) else 0.0,
+            margin=proof.margin if judged else 0.0,
             harm=lambda made: objective.harm(made[0].validation, made[1]),
             most_harm=objective.most_harm,
+            harm_margin=proof.harm_margin if judged else 0.0,
         )
 
     def _compare(self) -> float:

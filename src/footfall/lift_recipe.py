@@ -75,6 +75,12 @@ class Proof(BaseModel):
         description="Standard errors by which the weight of an arm that the verdict is about has "
         "to beat 0 on validation; a control takes its best weight however little it gains.",
     )
+    harm_margin: float = Field(
+        1.0,
+        ge=0,
+        description="Standard errors by which the harm of such an arm to warm rows has to lie "
+        "below what is allowed on validation; of a control the mean counts alone.",
+    )
     choose_by: Literal["all", "cold"] = Field(
         "cold",
         description="Validation log loss that a weight is chosen by: of all rows, or of the rows "

@@ -84,7 +84,7 @@ def with_harm(outcomes, **options):
 def test_the_mean_harm_over_the_seeds_is_what_counts():
     outcomes = {(0.0, 0): (1.0, 0.0), (0.0, 1): (1.0, 0.0)}
     outcomes |= {(0.5, 0): (0.6, 0.007), (0.5, 1): (0.6, -0.004)}
-    options = {"alphas": (0.5,), "seeds": (0, 1), "budgets": (1.0,)}
+    options = {"alphas": (0.5,), "seeds": (0, 1), "budgets": (1.0,), "harm_margin": 0.0}
     choice = with_harm(outcomes, most_harm=0.002, **options)
     assert choice.alpha == 0.5
     assert choice.rungs[-1].mean_harms == pytest.approx((0.0, 0.0015))
@@ -92,6 +92,20 @@ def test_the_mean_harm_over_the_seeds_is_what_counts():
     assert refused.alpha == 0.0
     assert refused.best is None
     assert refused.gain is None
+
+
+def test_harm_has_to_be_little_by_a_standard_error():
+    outcomes = {(alpha, seed): (1.0 - alpha, 0.0) for alpha in (0.0, 0.1, 0.5) for seed in (0, 1)}
+    # A mean of 0.0017 and an error of 0.0004, as a proof met it; 0.1 harms nobody.
+    outcomes |= {(0.5, 0): (0.5, 0.0021), (0.5, 1): (0.5, 0.0013)}
+    options = {"alphas": (0.1, 0.5), "seeds": (0, 1), "budgets": (1.0,), "most_harm": 0.002}
+    choice = with_harm(outcomes, **options)
+    assert choice.alpha == 0.1
+    assert choice.rungs[-1].likely_harms(1.0) == pytest.approx((0.0, 0.0, 0.0021))
+    assert with_harm(outcomes, harm_margin=0.5, **options).alpha == 0.5
+    # In earlier rungs, too, it comes after those that do none.
+    rungs = with_harm(outcomes, **options | {"budgets": (0.9, 1.0)}).rungs
+    assert rungs[1].alphas == (0.0, 0.1)
 
 
 def test_a_harmful_weight_gives_way_to_a_harmless_one_in_every_rung():
@@ -136,6 +150,7 @@ def test_the_winner_is_never_worse_than_zero(losses, zero, seeds):
         {"alphas": (-1.0,)},
         {"margin": -1.0},
         {"most_harm": -0.1},
+        {"harm_margin": -0.1},
     ],
 )
 def test_nonsense_is_refused_before_training(wrong):

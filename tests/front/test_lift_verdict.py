@@ -133,8 +133,17 @@ def test_a_response_that_the_logs_own_model_does_not_tell_is_told_early(
         run_lift(load(path))
 
 
-@pytest.mark.parametrize(("lost", "alpha"), [((0.04, 0.0), 1.0), ((0.06, 0.0), 0.0)])
-def test_a_weight_that_harms_warm_rows_is_not_taken(tmp_path, monkeypatch, lost, alpha):
+@pytest.mark.parametrize(
+    ("arm", "lost", "alpha"),
+    [
+        ("title", (0.04, 0.0), 1.0),
+        ("title", (0.06, 0.0), 0.0),
+        # The same harm of what the verdict is about: the error between the seeds counts, too.
+        ("llm-untuned", (0.04, 0.0), 0.0),
+        ("llm-untuned", (0.03, 0.028), 1.0),
+    ],
+)
+def test_a_weight_that_harms_warm_rows_is_not_taken(tmp_path, monkeypatch, arm, lost, alpha):
     """Judged by the mean over the seeds, whatever cold rows gain."""
 
     def scores(arm, added, alpha, seed, *, budget):
@@ -146,8 +155,9 @@ def test_a_weight_that_harms_warm_rows_is_not_taken(tmp_path, monkeypatch, lost,
         table = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
         return SimpleNamespace(validation=pa.table(table | {"weight": [1.0] * len(rows)}))
 
-    lift = _scored_by(scores, load(recipe_file(tmp_path, tmp_path, ["title"])), monkeypatch)
-    choice = lift._weight("title")
+    arms = ["title", "llm-untuned"]
+    lift = _scored_by(scores, load(recipe_file(tmp_path, tmp_path, arms)), monkeypatch)
+    choice = lift._weight(arm)
     assert choice.alpha == alpha
     assert choice.rungs[-1].mean_harms[1] == pytest.approx(_mean_loss(lost), rel=1e-6)
 
