@@ -145,6 +145,27 @@ def test_trained_layers_take_every_kind_of_adapter(encoder_of, text_decides):
         assert model.predict_log_odds(held_out) == pytest.approx(halves, abs=1e-5)
 
 
+@pytest.mark.parametrize("kind", [*ENCODERS, *DECODERS])
+@pytest.mark.parametrize("tuning", ["lora", "adalora", "full"])
+def test_dropout_is_where_the_settings_say_and_nowhere_else(encoder_of, kind, tuning):
+    """Before the adapters, or in the encoder itself where all of it is trained."""
+    network = build_network(settings_of(encoder_of(kind), tuning=tuning, dropout=0.37), 6)
+    rates = {
+        "lora_dropout" in name: module.p
+        for name, module in network.encoder.named_modules()
+        if isinstance(module, torch.nn.Dropout) and module.p
+    }
+    if tuning == "full":
+        # Llama and its like drop attention weights only, which the fast kernels do not know.
+        assert rates == ({} if kind in {"llama", "qwen2"} else {False: 0.37})
+    else:
+        assert rates == {True: 0.37}
+    with torch.no_grad():
+        chunk = (torch.tensor([[5, 6, 7, 8]]), torch.ones(1, 4, dtype=torch.long))
+        network.eval()
+        assert torch.equal(network.encode([chunk]), network.encode([chunk]))
+
+
 def test_pooling_by_hand():
     states = torch.tensor([[[1.0], [3.0], [9.0]], [[2.0], [4.0], [6.0]]])
     mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
