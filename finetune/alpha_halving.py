@@ -135,7 +135,8 @@ def choose_alpha_by_halving(
     most_harm:
         The largest harm that is none, in the units of ``harm``.
     harm_margin:
-        Standard errors of the mean harm that have to lie below it, too.
+        Standard errors of the mean harm that have to lie below it, too. With two seeds and one
+        standard error both seeds have to.
 
     Raises
     ------

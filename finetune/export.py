@@ -18,6 +18,7 @@ import numpy as np
 from footfall.errors import DataError, NoResponseError, SettingError
 from footfall.finetune.click_model import ClickModel
 from footfall.finetune.example_table import Examples
+from footfall.finetune.model_files import check_replaceable
 from footfall.finetune.query_card import figures_of
 from footfall.finetune.query_classifier import QueryClassifier
 from footfall.finetune.query_pairs import QueryPairs
@@ -65,13 +66,18 @@ def export_model(
     Raises
     ------
     SettingError
-        If the model is an export already, or cannot be exported so.
+        If the model is an export already, cannot be exported so, or would be replaced by it.
     NoResponseError
         If the rows do not have both labels.
+    TrainingError
+        If the model has not been trained, or ``folder`` holds something else.
+    InputError
+        If the model's folder does not hold one.
     """
     _check_kind(kind)
     if len(set(examples.labels.tolist())) < 2:
         raise NoResponseError("The examples to judge the export on do not have both labels.")
+    _check_apart(model, folder)
     before = model if isinstance(model, ClickModel) else ClickModel.load(model)
     return _export(before, folder, kind, partial(_click_figures, examples=examples), len(examples))
 
@@ -106,11 +112,16 @@ def export_query_classifier(
     Raises
     ------
     SettingError
-        If the model is an export already, or cannot be exported so.
+        If the model is an export already, cannot be exported so, or would be replaced by it.
     DataError
         If no pair has a class of the model's.
+    TrainingError
+        If the model has not been trained, or ``folder`` holds something else.
+    InputError
+        If the model's folder does not hold one.
     """
     _check_kind(kind)
+    _check_apart(model, folder)
     before = model if isinstance(model, QueryClassifier) else QueryClassifier.load(model)
     if before._classes is None:
         before.save(folder)  # says that it has not been trained
@@ -131,6 +142,15 @@ def _check_kind(kind: str) -> None:
         raise SettingError(f"kind is {kind!r}.", hint="Use merged or int8.")
 
 
+def _check_apart(model: object, folder: str | Path) -> None:
+    """An export in the model's own folder would be all that is left of it."""
+    if isinstance(model, str | Path) and Path(model).resolve() == Path(folder).resolve():
+        raise SettingError(
+            f"{folder} is the model's own folder, and the export would replace it.",
+            hint="Name another folder.",
+        )
+
+
 def _export(
     before: Model,
     folder: str | Path,
@@ -144,6 +164,7 @@ def _export(
         raise SettingError("The model is an export.", hint="Name the model that was trained.")
     if before._network is None:
         before.save(folder)  # says that it has not been trained
+    check_replaceable(Path(folder))
     # Both are timed on one device: rounded weights serve processors only.
     device = "cpu" if kind == "int8" else next(before._network.parameters()).device
     before = _on(before, device)

@@ -55,7 +55,8 @@ def flattens_at(
     scores:
         Amount to one score a seed, the seeds in the same order; lower is better.
     margin:
-        Standard errors, of differences and of harms.
+        Standard errors, of differences and of harms (with two seeds and one standard error, both
+        have to do little).
     harms, most_harm:
         What an amount loses elsewhere beside 0, as ``scores``. One whose mean, and ``margin``
         standard errors more, is above ``most_harm`` is never enough; 0 always may be.

@@ -100,7 +100,7 @@ def read_model_file(folder: Path, name: str) -> bytes:
         raise InputError(
             f"{folder} does not hold a model: {name} cannot be read ({error.strerror}).",
             hint="Name a folder written by `footfall train` or `footfall export-model`, or for "
-            "queries by `footfall classify train`.",
+            "queries by `footfall classify train` or `classify export`.",
         ) from error
 
 

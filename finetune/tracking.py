@@ -22,6 +22,8 @@ def check_tracker(settings: TrainingSettings, folder: str | Path | None) -> None
 
     Parameters
     ----------
+    settings:
+        Of the training.
     folder:
         The model's, beside which the records would lie.
 
@@ -37,7 +39,7 @@ def check_tracker(settings: TrainingSettings, folder: str | Path | None) -> None
         raise SettingError(
             f"report_to is {settings.report_to!r}, and no folder was named beside which the "
             "records could lie.",
-            hint='Name a folder for the model, or use report_to = "none".',
+            hint='Use report_to = "none", or train where a model is kept, with a folder.',
         )
     if packages and not any(find_spec(package) for package in packages):
         raise MissingPartError(

@@ -35,6 +35,7 @@ from footfall.finetune.fusion_report import save_provenance
 from footfall.finetune.part_examples import read_part_examples
 from footfall.finetune.part_settings import PartSettings
 from footfall.finetune.parts import copy_training_part, part_digest, part_searches
+from footfall.finetune.tracking import check_tracker
 from footfall.personas import read_personas
 from footfall.progress import console, print_lines, track
 from footfall.simulator import Log, open_engine
@@ -117,6 +118,7 @@ class _ColdStart:
 
     def run(self) -> ColdStartResult:
         settings, stages = self.settings, self.stages
+        check_tracker(settings.training, self.model)
         rehearsal = settings.parts(rehearsal=True)
         with Log.open(self.log) as log:
             self.gap.require_known(log)
@@ -131,7 +133,8 @@ class _ColdStart:
         if settings.tuning is not None:
             stages.run("tune", settings.tuning, self.tuned / TUNING_CARD, self._tune)
         told = settings.model_dump(mode="json", exclude={"personas", "tuning"})
-        told["rule"] = asdict(self._objective)
+        # The margin is of harm, too: curves chosen without that are chosen anew.
+        told["rule"] = asdict(self._objective) | {"harm_margin": self.told.margin}
         stamps = folder_hashes(settings.engine.model, settings.training.encoder)
         stages.run("rehearse", [told, *stamps], self.curve_file, self._rehearse)
         stages.run("fill", "", self.changes_file, self._fill)

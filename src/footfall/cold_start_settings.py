@@ -69,7 +69,10 @@ class ColdStart(BaseModel):
         "enough.",
     )
     margin: float = Field(
-        1.0, ge=0, description="Standard errors by which more visits have to be better."
+        1.0,
+        ge=0,
+        description="Standard errors by which more visits have to be better, and their harm to the "
+        "other rows has to lie below what is allowed.",
     )
     alpha: float = Field(1.0, gt=0, description="Weight of a simulated row beside a real one.")
     beside: Beside = Field(

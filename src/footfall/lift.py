@@ -99,9 +99,7 @@ class _Lift:
         self._announce()
         self._refuse_other_log()
         self._refuse_wrong_generators()
-        with whole_file(self.folder / RECIPE_FILE) as partial:
-            partial.write_text(recipe_toml(recipe), encoding="utf-8")
-        stages.run("ingest", self._source(), self.log, self._ingest)
+        stages.run("ingest", recipe.source.identity(), self.log, self._ingest)
         last = self.examples / "test.parquet"
         aim = [recipe.proof.aim, recipe.proof.most_items]
         stages.run("part", [recipe.parts, *aim], last, self._part)
@@ -166,7 +164,7 @@ class _Lift:
         )
 
     def _refuse_other_log(self) -> None:
-        wanted = Stages(self.folder).next_fingerprint("ingest", self._source())
+        wanted = Stages(self.folder).next_fingerprint("ingest", self.recipe.source.identity())
         made = self.stages.done().get("ingest", {}).get("fingerprint")
         if self.log.exists() and made != wanted:
             raise DataError(
@@ -190,10 +188,6 @@ class _Lift:
         ):
             with Log.open(self.training) as log:
                 require_fitted_response(log, self.recipe.parts.label, self.recipe.until)
-
-    def _source(self) -> list[Any]:
-        mapping = Path(self.recipe.source.name)
-        return [self.recipe.source, mapping.read_bytes().hex() if mapping.is_file() else ""]
 
     def _ingest(self) -> None:
         source = self.recipe.source
@@ -385,6 +379,8 @@ class _Lift:
             stages=self.stages.done(),
             cold_decides=self._cold_decides(),
         )
+        with whole_file(self.folder / RECIPE_FILE) as partial:
+            partial.write_text(recipe_toml(self.recipe), encoding="utf-8")
         write_report(self.report_file, proof_content(self.recipe, proved))
 
 

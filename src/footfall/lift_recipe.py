@@ -79,7 +79,8 @@ class Proof(BaseModel):
         1.0,
         ge=0,
         description="Standard errors by which the harm of such an arm to warm rows has to lie "
-        "below what is allowed on validation; of a control the mean counts alone.",
+        "below what is allowed on validation (with two seeds and one standard error, both seeds' "
+        "does); of a control the mean counts alone.",
     )
     choose_by: Literal["all", "cold"] = Field(
         "cold",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from footfall.simulator import Log
 __all__ = ["RECIPE_FILE", "Proved", "proof_content"]
 
 #: Where a proof's folder holds its recipe with all settings.
-RECIPE_FILE: Final = "recipe.toml"
+RECIPE_FILE: Final = "recipe-as-run.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,8 @@ def _facts(recipe: LiftRecipe, proved: Proved) -> dict[str, str]:
             f"items {cold.num_rows:,} and {pc.sum(cold['label']).as_py() or 0:,}"
         )
     for arm, run in proved.runs.items():
-        made = run.get("visits", run.get("sessions", 0))
-        facts[f"visits, {arm}"] = f"{made:,} (run {run['run_id']})"
+        unit = "visits" if "visits" in run else "sessions"
+        facts[f"{unit}, {arm}"] = f"{run.get(unit, 0):,} (run {run['run_id']})"
     for arm, told in proved.alphas.items():
         facts[f"weight of the added rows, {arm}"] = f"{told['alpha']:g}"
     return facts
@@ -119,7 +120,7 @@ def _repeat(recipe: LiftRecipe, proved: Proved) -> Repeat:
         if run.get("model"):
             notes.append(f"{arm} answered with {run['model']}, hash {run['model_hash']}.")
     return Repeat(
-        commands=[f"footfall lift {recipe.folder / RECIPE_FILE}"],
+        commands=[f"footfall lift {shlex.quote(str(recipe.folder / RECIPE_FILE))}"],
         seed=recipe.parts.seed,
         versions=library_versions(),
         model=recipe.engine.model,

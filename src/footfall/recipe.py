@@ -46,6 +46,7 @@ from footfall.progress import console
 from footfall.simulator import EngineSettings, RaySettings, SimulationSettings
 from footfall.simulator.engines.bundled import folder_hashes
 from footfall.simulator.engines.tuned import TUNING_CARD
+from footfall.simulator.ingest import load_mapping
 from footfall.stages import Stages, canonical, clear_other_work, write_json
 
 __all__ = [
@@ -105,6 +106,17 @@ class Source(BaseModel):
         9, ge=1, description="Complete Journey: items not bought that are kept of each visit."
     )
     seed: int = Field(0, ge=0, description="Seed of what is sampled.")
+
+    def identity(self) -> list[Any]:
+        """What decides the log that is read, beside the files: these settings and the mapping.
+
+        Raises
+        ------
+        SettingError
+            If there is no such mapping, or it is wrong.
+        """
+        known = self.name == steps.COMPLETE_JOURNEY
+        return [self, "" if known else load_mapping(self.name)]
 
 
 class Population(PersonaSettings):
@@ -284,7 +296,7 @@ class _Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         recipe = self.recipe
         self._refuse_other_log()
-        self.stages.run("ingest", self._source_settings(), self.log, self._ingest)
+        self.stages.run("ingest", recipe.source.identity(), self.log, self._ingest)
         # What personas and shoppers know ends with the training part.
         until = recipe.split.train_until
         self.stages.run("personas", [recipe.personas, until], self.people, self._make_people)
@@ -328,18 +340,13 @@ class _Run:
 
     def _refuse_other_log(self) -> None:
         """A log made with other source settings is never overwritten."""
-        wanted = Stages(self.folder).next_fingerprint("ingest", self._source_settings())
+        wanted = Stages(self.folder).next_fingerprint("ingest", self.recipe.source.identity())
         made = self.stages.done().get("ingest", {}).get("fingerprint")
         if self.log.exists() and made != wanted:
             raise DataError(
                 f"{self.log} was made with other source settings.",
                 hint="Use another folder (--folder), or delete the file.",
             )
-
-    def _source_settings(self) -> list[Any]:
-        """The source's settings and, where it is a mapping file, what the file says."""
-        mapping = Path(self.recipe.source.name)
-        return [self.recipe.source, mapping.read_bytes().hex() if mapping.is_file() else ""]
 
     def _ingest(self) -> None:
         source = self.recipe.source

@@ -108,6 +108,21 @@ def test_harm_has_to_be_little_by_a_standard_error():
     assert rungs[1].alphas == (0.0, 0.1)
 
 
+def test_of_several_seeds_one_may_stand_out():
+    """With two, mean and error make the larger of both; with more they do not."""
+    harms = (0.0021, 0.0005, 0.0005, 0.0005)
+    outcomes = {(0.0, seed): (1.0, 0.0) for seed in range(4)}
+    outcomes |= {(0.5, seed): (0.5, harm) for seed, harm in enumerate(harms)}
+    options = {"alphas": (0.5,), "budgets": (1.0,), "most_harm": 0.002}
+    assert with_harm(outcomes, seeds=(0, 1), **options).alpha == 0.0
+    assert with_harm(outcomes, seeds=(0, 1, 2, 3), **options).alpha == 0.5
+    # A mean that is allowed with an error that is not.
+    wide = outcomes | {(0.5, 0): (0.5, 0.006)}
+    choice = with_harm(wide, seeds=(0, 1, 2, 3), **options)
+    assert choice.rungs[-1].mean_harms[1] < 0.002
+    assert choice.alpha == 0.0
+
+
 def test_a_harmful_weight_gives_way_to_a_harmless_one_in_every_rung():
     outcomes = {(0.0, 0): (1.0, 0.0), (0.1, 0): (0.9, 0.001), (0.5, 0): (0.2, 0.01)}
     outcomes |= {(1.0, 0): (0.1, 0.02), (2.0, 0): (0.05, 0.03)}

@@ -257,7 +257,7 @@ def test_an_export_tells_queries_apart_as_before(encoder, kind, tmp_path):
 
 
 @pytest.mark.train
-def test_an_export_that_cannot_be_judged_is_refused(encoder, tmp_path):
+def test_an_export_that_cannot_be_judged_or_written_is_refused(encoder, tmp_path):
     from footfall.finetune import QueryClassifier, export_query_classifier
 
     model = QueryClassifier(brief(encoder("bert")))
@@ -270,6 +270,16 @@ def test_an_export_that_cannot_be_judged_is_refused(encoder, tmp_path):
     with pytest.raises(DataError, match="class of the model"):
         export_query_classifier(model, tmp_path / "out", kind="merged", pairs=pairs)
     assert not (tmp_path / "out").exists()
+    model.save(tmp_path / "model")
+    with pytest.raises(SettingError, match="own folder"):
+        export_query_classifier(tmp_path / "model", tmp_path / "model", kind="merged", pairs=pairs)
+    # What else lies there is not judged for and not replaced.
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    known = QueryPairs.of(*rows(20, 2))
+    with pytest.raises(TrainingError, match="not a saved model"):
+        export_query_classifier(model, tmp_path / "mine", kind="merged", pairs=known)
+    assert (tmp_path / "mine" / "notes.txt").exists()
 
 
 @pytest.mark.train

@@ -17,7 +17,7 @@ from footfall import steps
 from footfall.cli import app
 from footfall.cold_start import _ColdStart, coldstart
 from footfall.cold_start_settings import ColdStartSettings
-from footfall.errors import CatalogueError, DataError, EmptyLogError
+from footfall.errors import CatalogueError, DataError, EmptyLogError, MissingPartError
 from footfall.eval.arm_training import ArmTrainer, ValidationObjective
 from footfall.finetune import ClickModel, load_examples
 from footfall.finetune.flattening import flattens_at
@@ -317,6 +317,16 @@ def test_all_settings_are_printed_and_can_be_read_back(log, tmp_path):
         {"coldstart": {"until": UNTIL}}
     )
     assert printed["coldstart"]["most_rehearsed"] == 100
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_missing_tracker_is_told_before_any_work(log, tmp_path, monkeypatch):
+    monkeypatch.setattr("footfall.finetune.tracking.find_spec", lambda name: None)
+    chosen = ColdStartSettings.model_validate(
+        {"coldstart": {"until": UNTIL}, "training": {"report_to": "wandb"}}
+    )
+    with pytest.raises(MissingPartError, match="wandb"):
+        coldstart(log, tmp_path / "x", chosen)
     assert not (tmp_path / "x").exists()
 
 

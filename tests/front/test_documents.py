@@ -20,9 +20,9 @@ DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/
 def console_commands():
     joined = [path.read_text(encoding="utf-8").replace("\\\n", " ") for path in DOCUMENTS]
     lines = [line for text in joined for line in text.splitlines()]
+    commands = [shlex.split(line[2:]) for line in lines if line.startswith("$ footfall")]
     # What follows > is for the shell.
-    commands = [line[2:].partition(" > ")[0] for line in lines if line.startswith("$ footfall")]
-    return [shlex.split(command) for command in commands]
+    return [words[: words.index(">")] if ">" in words else words for words in commands]
 
 
 @pytest.mark.parametrize("words", console_commands(), ids=" ".join)

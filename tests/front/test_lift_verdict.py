@@ -144,7 +144,7 @@ def test_a_response_that_the_logs_own_model_does_not_tell_is_told_early(
     ],
 )
 def test_a_weight_that_harms_warm_rows_is_not_taken(tmp_path, monkeypatch, arm, lost, alpha):
-    """Judged by the mean over the seeds, whatever cold rows gain."""
+    """Whatever cold rows gain: by the mean over the seeds, of judged arms an error more."""
 
     def scores(arm, added, alpha, seed, *, budget):
         # All alike, so that no order can be lost.

@@ -8,10 +8,11 @@ import pytest
 
 from footfall import steps
 from footfall.errors import DataError, SettingError
-from footfall.recipe import load_recipe, run_recipe
+from footfall.recipe import Source, load_recipe, run_recipe
 from footfall.simulator import Log
 from footfall.simulator.engines.bundled import folder_hashes
-from footfall.stages import Stages
+from footfall.simulator.ingest import load_mapping
+from footfall.stages import Stages, canonical
 
 RECIPE = """
 title = "Small shop"
@@ -324,3 +325,15 @@ def test_the_weight_can_be_chosen_by_successive_halving(finished, tmp_path, smal
     assert added.size > 0
     slates = len(set(half.column("search_id").tolist()))
     assert slates == pytest.approx(len(set(whole.column("search_id").tolist())) / 2, abs=2)
+
+
+def test_a_packaged_mapping_that_has_changed_makes_another_log(monkeypatch):
+    source = Source(name="coupon")
+    before = canonical(source.identity())
+    changed = load_mapping("coupon").model_copy(update={"name": "other"})
+    monkeypatch.setattr("footfall.recipe.load_mapping", lambda _: changed)
+    assert canonical(source.identity()) != before
+    monkeypatch.undo()
+    assert canonical(source.identity()) == before
+    with pytest.raises(SettingError, match="no such mapping"):
+        Source(name="coupom").identity()

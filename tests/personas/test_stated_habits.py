@@ -59,7 +59,8 @@ def test_every_kind_of_coupon_has_its_field():
     assert field_about("Bar", fields) == "visits_bars"
     assert field_about("Coffee House", fields) == "visits_coffee_houses"
     assert field_about("Carry out & Take away", fields) == "takes_away"
-    assert field_about("Restaurant(20-50)", fields) == "visits_restaurants"
+    assert field_about("Restaurant(<20)", fields) == "visits_restaurants_under_20"
+    assert field_about("Restaurant(20-50)", fields) == "visits_restaurants_20_to_50"
 
 
 def _keys(table):

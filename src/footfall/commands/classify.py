@@ -133,16 +133,16 @@ def export_command(
     """
     from footfall.finetune.export import export_query_classifier
 
-    trained = QueryClassifier.load(model)
+    settings = QueryClassifier.load(model).settings
     with Log.open(log) as opened:
         _, held_out = read_query_pairs(
             opened,
             until=until,
             label=label,  # type: ignore[arg-type]
-            validation_share=trained.settings.validation_share,
-            seed=trained.settings.seed,
+            validation_share=settings.validation_share,
+            seed=settings.seed,
         )
-    figures = export_query_classifier(trained, folder, kind=kind, pairs=held_out)  # type: ignore[arg-type]
+    figures = export_query_classifier(model, folder, kind=kind, pairs=held_out)  # type: ignore[arg-type]
     lost = figures["accuracy_before"] - figures["accuracy_after"]
     typer.echo(
         f"Accuracy {figures['accuracy_before']:.4f} -> {figures['accuracy_after']:.4f} "
