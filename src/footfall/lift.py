@@ -97,8 +97,8 @@ class _Lift:
         self.folder.mkdir(parents=True, exist_ok=True)
         recipe, stages = self.recipe, self.stages
         self._announce()
-        self._refuse_other_log()
         self._refuse_wrong_generators()
+        self._refuse_other_log()
         stages.run("ingest", recipe.source.identity(), self.log, self._ingest)
         last = self.examples / "test.parquet"
         aim = [recipe.proof.aim, recipe.proof.most_items]
