@@ -13,13 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from footfall.errors import SettingError
 from footfall.finetune.alpha import finite_score
 from footfall.finetune.example_table import Examples
+from footfall.finetune.standard_error import standard_error
 
 __all__ = [
     "AlphaRung",
@@ -58,7 +59,7 @@ class AlphaRung:
 
     def likely_harms(self, margin: float) -> tuple[float, ...]:
         """The mean harm and ``margin`` of its standard errors (none with one seed)."""
-        errors = (_standard_error(row) or 0.0 for row in self.harms)
+        errors = (standard_error(row) or 0.0 for row in self.harms)
         return tuple(
             mean + margin * error for mean, error in zip(self.mean_harms, errors, strict=True)
         )
@@ -249,15 +250,10 @@ def _decide(
     place = ranked[0]
     gains = np.subtract(last.scores[0], last.scores[place])
     gain = float(gains.mean())
-    error = _standard_error(gains)
+    error = standard_error(gains)
     wins = gain > 0 and gain > margin * (error or 0.0)
     best = last.alphas[place]
     return HalvingChoice(best if wins else 0.0, best, gain, error, rungs)
-
-
-def _standard_error(values: Sequence[float] | np.ndarray[Any, Any]) -> float | None:
-    """Of the mean; None with one value."""
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
 
 
 def share_of_slates(examples: Examples, share: float, seed: int = 0) -> Examples:

@@ -23,7 +23,7 @@ from footfall.finetune.query_card import figures_of
 from footfall.finetune.query_classifier import QueryClassifier
 from footfall.finetune.query_pairs import QueryPairs
 
-__all__ = ["export_model", "export_query_classifier"]
+__all__ = ["check_apart", "export_model", "export_query_classifier"]
 
 Kind: TypeAlias = Literal["merged", "int8"]
 Model = TypeVar("Model", ClickModel, QueryClassifier)
@@ -77,7 +77,7 @@ def export_model(
     _check_kind(kind)
     if len(set(examples.labels.tolist())) < 2:
         raise NoResponseError("The examples to judge the export on do not have both labels.")
-    _check_apart(model, folder)
+    check_apart(model, folder)
     before = model if isinstance(model, ClickModel) else ClickModel.load(model)
     return _export(before, folder, kind, partial(_click_figures, examples=examples), len(examples))
 
@@ -121,7 +121,7 @@ def export_query_classifier(
         If the model's folder does not hold one.
     """
     _check_kind(kind)
-    _check_apart(model, folder)
+    check_apart(model, folder)
     before = model if isinstance(model, QueryClassifier) else QueryClassifier.load(model)
     if before._classes is None:
         before.save(folder)  # says that it has not been trained
@@ -142,8 +142,14 @@ def _check_kind(kind: str) -> None:
         raise SettingError(f"kind is {kind!r}.", hint="Use merged or int8.")
 
 
-def _check_apart(model: object, folder: str | Path) -> None:
-    """An export in the model's own folder would be all that is left of it."""
+def check_apart(model: object, folder: str | Path) -> None:
+    """Refuse the model's own folder: the export would be all that is left of it.
+
+    Raises
+    ------
+    SettingError
+        If ``model`` is a folder and ``folder`` is the same.
+    """
     if isinstance(model, str | Path) and Path(model).resolve() == Path(folder).resolve():
         raise SettingError(
             f"{folder} is the model's own folder, and the export would replace it.",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from footfall.errors import SettingError, TrainingError
+from footfall.finetune.standard_error import standard_error
 
 __all__ = ["LearningCurve", "flattens_at"]
 
@@ -83,19 +84,14 @@ def flattens_at(
     harm = [np.asarray(told[amount], dtype=np.float64) for amount in amounts]
     if not all(np.isfinite(row).all() for row in (*table, *harm)):
         raise TrainingError("A score or a harm of the learning curve is not finite.")
-    likely = [row.mean() + margin * _standard_error(row) for row in harm]
+    likely = [row.mean() + margin * (standard_error(row) or 0.0) for row in harm]
     allowed = [n for n, lost in enumerate(likely) if n == 0 or lost <= most_harm]
     best = min(allowed, key=lambda n: float(table[n].mean()))
     for n in allowed:
         worse = table[n] - table[best]
-        if worse.mean() <= margin * _standard_error(worse):
+        if worse.mean() <= margin * (standard_error(worse) or 0.0):
             return LearningCurve(amounts, _tuples(table), amounts[n], _tuples(harm))
     raise AssertionError("the best amount is never worse than itself")
-
-
-def _standard_error(values: np.ndarray[Any, Any]) -> float:
-    """Of the mean; 0 with one value, which tells nothing of it."""
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
 def _tuples(rows: Sequence[np.ndarray[Any, Any]]) -> tuple[tuple[float, ...], ...]:

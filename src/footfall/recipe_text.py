@@ -32,7 +32,7 @@ def _fill(table: tomlkit.TOMLDocument | Table, settings: BaseModel) -> None:
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         told = field.description or ""
-        if isinstance(value, BaseModel):
+        if isinstance(value, BaseModel | Mapping):
             inner.append((name, value, told))
             continue
         _tell(table, told)
@@ -43,7 +43,10 @@ def _fill(table: tomlkit.TOMLDocument | Table, settings: BaseModel) -> None:
     for name, value, told in inner:
         own = tomlkit.table()
         _tell(own, told)
-        _fill(own, value)
+        if isinstance(value, BaseModel):
+            _fill(own, value)
+        else:
+            own.update(_plain(value))
         table.add(name, own)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
@@ -13,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from footfall.errors import FootfallError
 from footfall.files import whole_file
 from footfall.progress import console
 
@@ -66,12 +68,11 @@ class Stages:
         console.print(f"[dim]{name}: {seconds:,.0f} s[/dim]")
 
     def _note_interruption(self, name: str, seconds: float) -> None:
-        if self.folder.is_dir():
-            spent = {
-                "stage": name,
-                "fingerprint": self.fingerprint,
-                "seconds": round(seconds, 1),
-            }
+        if not self.folder.is_dir():
+            return
+        spent = {"stage": name, "fingerprint": self.fingerprint, "seconds": round(seconds, 1)}
+        # What broke the work off is to be told, not that its time cannot be noted.
+        with suppress(FootfallError, OSError):
             write_json(self._interrupted_file, spent)
 
     def _interrupted(self, name: str) -> float:

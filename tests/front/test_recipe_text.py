@@ -30,10 +30,10 @@ RECIPES = sorted(
 class Inner(BaseModel):
     """A table."""
 
+    options: dict[str, Any] = Field(default_factory=dict)
     words: tuple[str, ...] = ()
     ratio: float = 0.5
     until: datetime | None = Field(None, description="End of it, [in] = words # and more.")
-    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class Outer(BaseModel):

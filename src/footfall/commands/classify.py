@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,7 @@ from footfall.commands.options import (
 )
 from footfall.errors import DataError, SettingError
 from footfall.files import check_folder, whole_file
-from footfall.finetune import QueryClassifier, QuerySettings, read_query_pairs
+from footfall.finetune import QueryClassifier, QueryPairs, QuerySettings, read_query_pairs
 from footfall.simulator import Log
 
 __all__ = ["app"]
@@ -31,15 +32,17 @@ app = typer.Typer(
     name="classify", help="Learn and tell the category that a query is for.", no_args_is_help=True
 )
 
+ResponseLabel = Annotated[
+    str, typer.Option(help="Response that says what a query is for: purchased or clicked.")
+]
+
 
 @app.command()
 def train(
     log: LogFile,
     model: Annotated[Path, typer.Argument(help="Folder for the model.", show_default=False)],
     until: Until = None,
-    label: Annotated[
-        str, typer.Option(help="Response that says what a query is for: purchased or clicked.")
-    ] = "purchased",
+    label: ResponseLabel = "purchased",
     seed: Seed = None,
     resume: Annotated[bool, typer.Option(help="Continue from the last checkpoint.")] = False,
     assign: Assignments = None,
@@ -52,14 +55,7 @@ def train(
     """
     given = assigned(assign, QuerySettings) | ({} if seed is None else {"seed": seed})
     chosen = settings_from(QuerySettings, settings, "classification", **given)
-    with Log.open(log) as opened:
-        pairs, held_out = read_query_pairs(
-            opened,
-            until=until,
-            label=label,  # type: ignore[arg-type]
-            validation_share=chosen.validation_share,
-            seed=chosen.seed,
-        )
+    pairs, held_out = _parted(log, chosen, until, label)
     made = QueryClassifier(chosen).fit(
         pairs.queries,
         pairs.categories,
@@ -119,9 +115,7 @@ def export_command(
     model: Annotated[Path, typer.Argument(help="Folder of the model.", show_default=False)],
     folder: Annotated[Path, typer.Argument(help="Folder for the export.", show_default=False)],
     until: Until = None,
-    label: Annotated[
-        str, typer.Option(help="Response that says what a query is for: purchased or clicked.")
-    ] = "purchased",
+    label: ResponseLabel = "purchased",
     kind: Annotated[
         str,
         typer.Option(help="merged (adapters in the weights) or int8 (8-bit weights, for CPUs)."),
@@ -131,18 +125,12 @@ def export_command(
 
     Both are judged on the queries that stopped the training, so give its --until and --label.
     """
-    from footfall.finetune.export import export_query_classifier
+    from footfall.finetune.export import check_apart, export_query_classifier
 
-    settings = QueryClassifier.load(model).settings
-    with Log.open(log) as opened:
-        _, held_out = read_query_pairs(
-            opened,
-            until=until,
-            label=label,  # type: ignore[arg-type]
-            validation_share=settings.validation_share,
-            seed=settings.seed,
-        )
-    figures = export_query_classifier(model, folder, kind=kind, pairs=held_out)  # type: ignore[arg-type]
+    check_apart(model, folder)
+    trained = QueryClassifier.load(model)
+    _, held_out = _parted(log, trained.settings, until, label)
+    figures = export_query_classifier(trained, folder, kind=kind, pairs=held_out)  # type: ignore[arg-type]
     lost = figures["accuracy_before"] - figures["accuracy_after"]
     typer.echo(
         f"Accuracy {figures['accuracy_before']:.4f} -> {figures['accuracy_after']:.4f} "
@@ -150,6 +138,20 @@ def export_command(
     )
     echo_gain(figures, "Queries")
     typer.echo(f"Model in {folder}")
+
+
+def _parted(
+    log: Path, settings: QuerySettings, until: datetime | None, label: str
+) -> tuple[QueryPairs, QueryPairs]:
+    """Queries to learn from, and those that stop and judge the training."""
+    with Log.open(log) as opened:
+        return read_query_pairs(
+            opened,
+            until=until,
+            label=label,  # type: ignore[arg-type]
+            validation_share=settings.validation_share,
+            seed=settings.seed,
+        )
 
 
 def _queries_of(file: Path) -> list[str]:
